@@ -1,0 +1,58 @@
+"""What a task predicts, and how a prediction is scored. A target belongs to the tasks; predictors return arrays of its parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+@dataclasses.dataclass(frozen=True)
+class Categorical:
+    """One of `way` classes; parameters are logits."""
+
+    way: int
+    metric: ClassVar[str] = "accuracy"
+
+    @property
+    def width(self) -> int:
+        """Number of parameters for one prediction."""
+        return self.way
+
+    def loss(self, logits: Float[Array, "m way"], y: Int[Array, "m"]) -> Float[Array, "m"]:
+        """Cross-entropy in nats, one number an example."""
+        return -jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], axis=1)[:, 0]
+
+    def score(self, logits: Float[Array, "m way"], y: Int[Array, "m"]) -> Float[Array, "m"]:
+        """1 where the most probable class is the right one, else 0; ties go to the smallest label."""
+        return (logits.argmax(1) == y).astype(logits.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gaussian:
+    """A vector of `dim` numbers; parameters are its mean, the standard deviation `scale` is fixed."""
+
+    dim: int
+    scale: float = 1.0
+    metric: ClassVar[str] = "squared_error"
+
+    @property
+    def width(self) -> int:
+        """Number of parameters for one prediction."""
+        return self.dim
+
+    def loss(self, mean: Float[Array, "m dim"], y: Float[Array, "m dim"]) -> Float[Array, "m"]:
+        """Negative log-likelihood in nats, one number an example."""
+        constant = self.dim * (math.log(self.scale) + 0.5 * math.log(2 * math.pi))
+        return 0.5 * jnp.sum(((mean - y) / self.scale) ** 2, axis=1) + constant
+
+    def score(self, mean: Float[Array, "m dim"], y: Float[Array, "m dim"]) -> Float[Array, "m"]:
+        """Squared error, averaged over the dimensions."""
+        return jnp.mean((mean - y) ** 2, axis=1)
+
+
+Target = Categorical | Gaussian
