@@ -14,7 +14,7 @@ from nopal.errors import NopalError
 
 
 def as_float(x: Shaped[Array, "*shape"] | Shaped[np.ndarray, "*shape"]) -> Float[Array, "*shape"]:
-    """Bytes become numbers in [0, 1]; numbers stay what they are. Every network and encoder sees its input through this."""
+    """Bytes become numbers in [0, 1]; numbers stay what they are. Networks and encoders see input through this."""
     x = jnp.asarray(x)
     return x.astype(jnp.float32) / 255 if x.dtype == jnp.uint8 else x
 
@@ -36,21 +36,24 @@ class ImageSet:
         images = np.asarray(self.images)
         if images.dtype != np.uint8 or images.ndim != 4:
             raise NopalError(
-                f"Images have shape {images.shape} and type {images.dtype}; expected bytes (uint8) of shape [n, height, width, "
-                "channels]: add the missing axis or convert them, for instance with (255 * x).round().astype('uint8')."
+                f"Images have shape {images.shape} and type {images.dtype}; expected bytes (uint8) of shape [n, "
+                "height, width, channels]: add the missing axis or convert them, for instance with "
+                "(255 * x).round().astype('uint8')."
             )
         if self.labels is not None:
             labels = np.asarray(self.labels)
             if not np.issubdtype(labels.dtype, np.integer) or labels.shape != (len(images),):
                 raise NopalError(
-                    f"Labels have shape {labels.shape} and type {labels.dtype}; expected one whole number for each of the "
-                    f"{len(images)} images."
+                    f"Labels have shape {labels.shape} and type {labels.dtype}; expected one whole number for each of "
+                    f"the {len(images)} images."
                 )
             if labels.size and labels.min() < 0:
                 raise NopalError(f"The smallest label is {labels.min()}; labels must count from 0.")
             object.__setattr__(self, "labels", labels.astype(np.int32))
             if self.classes and labels.size and labels.max() >= len(self.classes):
-                raise NopalError(f"A label is {labels.max()}, but only {len(self.classes)} classes are named; name them all.")
+                raise NopalError(
+                    f"A label is {labels.max()}, but only {len(self.classes)} classes are named; name them all."
+                )
         if self.files and len(self.files) != len(images):
             raise NopalError(f"There are {len(self.files)} file names for {len(images)} images; expected one for each.")
 
@@ -71,12 +74,13 @@ class ImageSet:
     def take(self, rows: Iterable[int] | np.ndarray) -> ImageSet:
         """The images at `rows`, in that order; classes keep their numbers."""
         rows = np.asarray(rows if isinstance(rows, np.ndarray) else list(rows))
+        rows = rows if rows.size else rows.astype(int)  # an empty list has no type of its own
         labels = None if self.labels is None else self.labels[rows]
         files = tuple(self.files[i] for i in np.arange(len(self))[rows]) if self.files else ()
         return ImageSet(self.images[rows], labels, self.classes, files)
 
     def of_classes(self, names: Iterable[str]) -> ImageSet:
-        """The images of the named classes, renumbered in the order of `names`; raises `NopalError` for an unknown name."""
+        """The images of named classes, renumbered in the order of `names`; raises `NopalError` for unknown names."""
         names = tuple(names)
         labels = self.need_labels()
         number = {name: i for i, name in enumerate(self.classes)}

@@ -1,0 +1,23 @@
+"""What runs found, for people: tables, learning curves, contact sheets of tasks, and one HTML page that holds them."""
+
+from nopal.report.contact_sheet import contact_sheet
+from nopal.report.curves import curves_figure
+from nopal.report.page import Markup, Picture, Section, report_page, write_page
+from nopal.report.tables import Row, html_table, markdown_table, results_page, rows_of, table_legend, text_table
+
+__all__ = [
+    "Markup",
+    "Picture",
+    "Row",
+    "Section",
+    "contact_sheet",
+    "curves_figure",
+    "html_table",
+    "markdown_table",
+    "report_page",
+    "results_page",
+    "rows_of",
+    "table_legend",
+    "text_table",
+    "write_page",
+]

@@ -1,0 +1,91 @@
+"""Judging learners: the mean score over many tasks with its 95% interval, and differences on the same tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from nopal.errors import NopalError
+from nopal.learners.learner import Learner
+from nopal.mapping import device_mesh, map_over_tasks, replicate, vectorise_by_default
+from nopal.tasks.classification import Classification
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scores:
+    """One score for each task, a fraction for accuracies."""
+
+    values: Float[np.ndarray, "tasks"]
+    metric: str
+    statistics: str
+
+    @property
+    def mean(self) -> float:
+        return float(self.values.mean())
+
+    @property
+    def ci95(self) -> float:
+        """Half the width of the 95% interval of the mean: 1.96 standard deviations over the root of the number of tasks."""
+        return 1.96 * float(self.values.std()) / math.sqrt(len(self.values))
+
+    def minus(self, other: Scores) -> Scores:
+        """Differences task by task; both must have been measured with the same key, so that the tasks are the same."""
+        if len(self.values) != len(other.values):
+            raise NopalError(
+                f"{len(self.values)} tasks can't be paired with {len(other.values)}; evaluate both on the same tasks."
+            )
+        return Scores(self.values - other.values, self.metric, f"{self.statistics} - {other.statistics}")
+
+    def __str__(self) -> str:
+        return f"{100 * self.mean:.2f} ± {100 * self.ci95:.2f}"
+
+
+def evaluate(
+    learner: Learner,
+    tasks: Classification,
+    *,
+    key: PRNGKeyArray,
+    episodes: int = 1000,
+    steps: int | None = None,
+    devices: int | None = None,
+    vectorise: bool | None = None,
+) -> Scores:
+    """The learner's mean query score on each of `episodes` tasks.
+
+    Episode i is drawn from `fold_in(key, i)`: learners evaluated with one key meet the same tasks, also when some see images and others
+    vectors of them. `steps` overrides the number of inner steps. Raises `NopalError` for fewer than one episode.
+    """
+    if episodes < 1:
+        raise NopalError(f"The number of test tasks is {episodes}; expected at least 1 (1000 is customary).")
+    mesh = device_mesh(devices)
+    learner, tasks, key = replicate((learner, tasks, key), mesh)
+    vectorise = vectorise_by_default() if vectorise is None else vectorise
+    values = _scores(learner, tasks, key, episodes, steps, mesh, vectorise)
+    return Scores(np.asarray(values), tasks.target.metric, learner.statistics)
+
+
+@eqx.filter_jit
+def _scores(
+    learner: Learner,
+    tasks: Classification,
+    key: PRNGKeyArray,
+    episodes: int,
+    steps: int | None,
+    mesh: jax.sharding.Mesh,
+    vectorise: bool,
+) -> Float[Array, "episodes"]:
+    arrays, static = eqx.partition((learner, tasks, key), eqx.is_array)
+
+    def score(arrays: tuple, number: Int[Array, ""]) -> Float[Array, ""]:
+        learner, tasks, key = eqx.combine(arrays, static)
+        draw, noise = jax.random.split(jax.random.fold_in(key, number))
+        episode = tasks.sample(draw)
+        predict = learner.adapt(episode.support, key=noise, steps=steps)
+        return episode.target.score(predict(episode.query.x), episode.query.y).mean()
+
+    return map_over_tasks(score, arrays, episodes, mesh, vectorise)

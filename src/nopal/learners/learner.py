@@ -1,0 +1,51 @@
+"""What every method is to the rest of the house: something that adapts to a support set and then predicts."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import equinox as eqx
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
+
+from nopal.tasks.episode import Episode, Examples
+
+Predictor = Callable[[Shaped[Array, "m ..."]], Float[Array, "m parameters"]]
+"""From inputs to the parameters of the target (logits for classes); each row is one prediction."""
+
+Aux = dict[str, Float[Array, ""]]
+
+
+class Learner(eqx.Module):
+    """Adapts to a support set. Nearest neighbours are a learner, and so is MAML; one `evaluate` serves them all."""
+
+    @abstractmethod
+    def adapt(
+        self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None
+    ) -> Predictor:
+        """A predictor for the task of `support`; `None` gives the predictor before any adaptation.
+
+        `key` is for stochastic learners, `steps` overrides the number of inner steps where there are any. Raises `NopalError`
+        where the learner has no prediction without a support set.
+        """
+
+    @property
+    def statistics(self) -> str:
+        """Which normalisation statistics predictions use: "none", "support", "transductive" or "running"; printed in every table."""
+        return "none"
+
+
+class MetaLearner(Learner):
+    """A learner with parameters that are meta-trained (all its floating-point arrays)."""
+
+    @abstractmethod
+    def loss(self, episode: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Aux]:
+        """The meta-loss of one episode, and what logs need: `score` at least."""
+
+    def episode_statistics(self, episode: Episode) -> PyTree | None:
+        """The normalisation statistics of one meta-training episode; None where the learner keeps no running ones."""
+        return None
+
+    def with_running(self, statistics: PyTree) -> MetaLearner:
+        """This learner, with running statistics to normalise by."""
+        return eqx.tree_at(lambda learner: learner.running, self, statistics, is_leaf=lambda leaf: leaf is None)

@@ -1,0 +1,47 @@
+"""k nearest neighbours by Euclidean distance, the simplest few-shot learner on an embedding."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+
+from nopal.data.images import as_float
+from nopal.errors import NopalError
+from nopal.learners.learner import Learner
+from nopal.learners.protonet import squared_distances
+from nopal.tasks.episode import Examples
+
+
+class NearestNeighbour(Learner):
+    """Each query takes the label that most of its `neighbours` nearest support vectors bear; ties go to the smallest label."""
+
+    neighbours: int = eqx.field(static=True)
+
+    def __init__(self, neighbours: int = 1):
+        if neighbours < 1:
+            raise NopalError(f"The number of neighbours is {neighbours}; expected at least 1.")
+        self.neighbours = neighbours
+
+    def adapt(
+        self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None
+    ) -> Neighbourhood:
+        if support is None:
+            raise NopalError("Nearest neighbours predict nothing without a support set; give at least one example a class.")
+        if self.neighbours > len(support.x):
+            raise NopalError(
+                f"{self.neighbours} neighbours were asked for, but the support set has {len(support.x)} examples; ask for fewer."
+            )
+        return Neighbourhood(support, self.neighbours)
+
+
+class Neighbourhood(eqx.Module):
+    """The support vectors: inputs -> votes for each class."""
+
+    support: Examples
+    neighbours: int = eqx.field(static=True)
+
+    def __call__(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m way"]:
+        flat = [as_float(rows).reshape(len(rows), -1) for rows in (x, self.support.x)]
+        _, nearest = jax.lax.top_k(-squared_distances(*flat), self.neighbours)
+        return jax.nn.one_hot(self.support.y[nearest], self.support.target.width).sum(1)

@@ -1,0 +1,122 @@
+"""The four-block convolutional network of few-shot learning (Vinyals et al. 2016), with the details of CACTUs as options."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from nopal.errors import NopalError
+from nopal.nets.convolution import convolve, max_pool
+from nopal.nets.normalisation import Moments, Normalisation
+
+Downsample = Literal["stride", "pool"]
+Readout = Literal["mean", "flatten"]
+
+
+class Block(eqx.Module):
+    """3 x 3 convolution, batch normalisation, ReLU; half the size, by stride 2 or by pooling."""
+
+    kernel: Float[Array, "3 3 c f"]
+    bias: Float[Array, "f"]
+    normalisation: Normalisation
+    downsample: Downsample = eqx.field(static=True)
+
+    def __call__(
+        self, x: Float[Array, "m h w c"], moments: Moments | None
+    ) -> tuple[Float[Array, "m h2 w2 f"], Moments]:
+        x = convolve(x, self.kernel, stride=2 if self.downsample == "stride" else 1) + self.bias
+        x, moments = self.normalisation(x, moments)
+        x = jax.nn.relu(x)
+        return (max_pool(x) if self.downsample == "pool" else x), moments
+
+
+class Linear(eqx.Module):
+    """x @ kernel + bias."""
+
+    kernel: Float[Array, "d way"]
+    bias: Float[Array, "way"]
+
+    def __call__(self, x: Float[Array, "m d"]) -> Float[Array, "m way"]:
+        return x @ self.kernel + self.bias
+
+
+class Conv4(eqx.Module):
+    """Four blocks, then features (`outputs=None`) or a linear layer with `outputs` numbers.
+
+    CACTUs-MAML at 28 x 28: `filters=32, downsample="stride", readout="mean", scale=False, epsilon=1e-3, head_deviation=1.0`;
+    at 84 x 84: `downsample="pool", readout="flatten"` and a Glorot head. Its prototypical networks:
+    `filters=64, downsample="pool", readout="flatten"`, no head.
+    """
+
+    blocks: tuple[Block, ...]
+    head: Linear | None
+    readout: Readout = eqx.field(static=True)
+    shape: tuple[int, int, int] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        outputs: int | None,
+        *,
+        filters: int = 32,
+        downsample: Downsample = "stride",
+        readout: Readout = "mean",
+        scale: bool = True,
+        epsilon: float = 1e-5,
+        head_deviation: float | None = None,
+        key: PRNGKeyArray,
+    ):
+        """`shape` is (height, width, channels) of one image; `head_deviation` None means Glorot-uniform.
+
+        Raises `NopalError` for images that four halvings leave nothing of.
+        """
+        height, width, channels = shape
+        if downsample == "pool" and min(height, width) < 16:
+            raise NopalError(
+                f"Images of {height} x {width} vanish when pooled four times; expected at least 16 x 16: use larger images or "
+                "downsample='stride'."
+            )
+        *keys, head_key = jax.random.split(key, 5)
+        glorot = jax.nn.initializers.glorot_uniform()
+        self.blocks = tuple(
+            Block(
+                glorot(k, (3, 3, filters if i else channels, filters)),
+                jnp.zeros(filters),
+                Normalisation(filters, scale=scale, epsilon=epsilon),
+                downsample,
+            )
+            for i, k in enumerate(keys)
+        )
+        self.readout, self.shape = readout, shape
+        self.head = None
+        if outputs is not None:
+            d = self._features(filters, downsample)
+            initial = glorot if head_deviation is None else jax.nn.initializers.normal(head_deviation)
+            self.head = Linear(initial(head_key, (d, outputs)), jnp.zeros(outputs))
+
+    def _features(self, filters: int, downsample: Downsample) -> int:
+        if self.readout == "mean":
+            return filters
+        divide = math.ceil if downsample == "stride" else math.floor
+        places = 1
+        for n in self.shape[:2]:
+            for _ in self.blocks:
+                n = divide(n / 2)
+            places *= n
+        return places * filters
+
+    def __call__(
+        self, x: Float[Array, "m h w c"], statistics: tuple[Moments, ...] | None = None
+    ) -> tuple[Float[Array, "m outputs"], tuple[Moments, ...]]:
+        """Outputs, and the statistics that every block normalised by: those given, or else the batch's own."""
+        used = []
+        for i, block in enumerate(self.blocks):
+            x, moments = block(x, None if statistics is None else statistics[i])
+            used.append(moments)
+        x = x.mean((1, 2)) if self.readout == "mean" else x.reshape(len(x), -1)
+        return (x if self.head is None else self.head(x)), tuple(used)

@@ -1,0 +1,214 @@
+"""Every choice between images and a trained learner, as plain data: what a run folder stores, a command line sets and a recipe fixes."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from typing import Any, ClassVar, Literal, TypeVar
+
+from jaxtyping import PRNGKeyArray
+
+from nopal.errors import NopalError
+from nopal.learners.maml import MAML, Rates, Reduction
+from nopal.learners.nearest_neighbour import NearestNeighbour
+from nopal.learners.protonet import ProtoNet
+from nopal.nets.conv4 import Conv4, Downsample, Readout
+from nopal.nets.normalisation import Statistics
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderOptions:
+    """What turns an image into a vector."""
+
+    name: Literal["raw", "pca", "pca_whitened", "zca"] = "pca"
+    """raw pixels, principal components (plain or whitened), or ZCA-whitened pixels"""
+    dimensions: int = 64
+    """number of principal components; raw and zca keep one for each pixel"""
+
+
+@dataclasses.dataclass(frozen=True)
+class PartitionOptions:
+    """How vectors are clustered, many times over."""
+
+    clusters: int = 500
+    """clusters in each partition (k); about a twentieth of the number of images is a good start"""
+    partitions: int = 50
+    """how many times to cluster (P)"""
+    scaled: bool = True
+    """stretch each dimension by a random factor before all clusterings but the first, so that they differ"""
+    min_members: int = 0
+    """with min_kept: a clustering is done again until enough clusters have this many members"""
+    min_kept: float = 0.0
+    """share of clusters that must have min_members members"""
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class MAMLOptions:
+    """Model-agnostic meta-learning: a few gradient steps on the support set from meta-trained weights."""
+
+    method: ClassVar[str] = "maml"
+    title: ClassVar[str] = "MAML"
+    filters: int = 32
+    downsample: Downsample = "stride"
+    """halve images by convolutions of stride 2, or by pooling (better from 84 x 84 on, and slower)"""
+    readout: Readout = "mean"
+    """average the last feature map over its places, or flatten it"""
+    scale: bool = True
+    """whether normalisation learns a scale beside its shift"""
+    epsilon: float = 1e-5
+    head_deviation: float | None = None
+    """standard deviation of the output layer's initial weights; Glorot-uniform by default"""
+    inner_rate: float = 0.25
+    """step size on the support set"""
+    inner_steps: int = 5
+    """gradient steps on the support set in meta-training"""
+    test_steps: int = 10
+    """the same at test"""
+    first_order: bool = False
+    """ignore second derivatives: faster, usually a little worse"""
+    adapted: tuple[str, ...] = ("*",)
+    """parameters that adapt, as patterns such as *.kernel"""
+    rates: Rates = "fixed"
+    """inner rates: fixed, or learned for each tensor or weight"""
+    reduction: Reduction = "mean"
+    statistics: Statistics = "support"
+    """what normalises queries: the support set, all queries together (transductive), or running statistics"""
+
+    def build(self, shape: tuple[int, int, int], way: int, key: PRNGKeyArray) -> MAML:
+        """A learner with fresh weights for images of `shape`."""
+        network = Conv4(
+            shape,
+            way,
+            filters=self.filters,
+            downsample=self.downsample,
+            readout=self.readout,
+            scale=self.scale,
+            epsilon=self.epsilon,
+            head_deviation=self.head_deviation,
+            key=key,
+        )
+        return MAML(
+            network,
+            inner_rate=self.inner_rate,
+            inner_steps=self.inner_steps,
+            test_steps=self.test_steps,
+            first_order=self.first_order,
+            adapted=self.adapted,
+            rates=self.rates,
+            reduction=self.reduction,
+            statistics=self.statistics,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ProtoNetOptions:
+    """Prototypical networks: the nearest class mean in a meta-trained embedding."""
+
+    method: ClassVar[str] = "protonet"
+    title: ClassVar[str] = "ProtoNets"
+    filters: int = 64
+    downsample: Downsample = "pool"
+    readout: Readout = "flatten"
+    scale: bool = True
+    epsilon: float = 1e-5
+    statistics: Statistics = "running"
+    """what normalises activations at test: running statistics, the support set, or support and queries together (transductive)"""
+
+    def build(self, shape: tuple[int, int, int], way: int, key: PRNGKeyArray) -> ProtoNet:
+        """A learner with fresh weights for images of `shape`; any number of classes will do."""
+        network = Conv4(
+            shape,
+            None,
+            filters=self.filters,
+            downsample=self.downsample,
+            readout=self.readout,
+            scale=self.scale,
+            epsilon=self.epsilon,
+            key=key,
+        )
+        return ProtoNet(network, statistics=self.statistics)
+
+
+@dataclasses.dataclass(frozen=True)
+class NearestNeighbourOptions:
+    """k nearest neighbours on the embedding; nothing is trained."""
+
+    method: ClassVar[str] = "nearest_neighbour"
+    title: ClassVar[str] = "kNN"
+    neighbours: int = 1
+
+    def build(self, shape: tuple[int, ...], way: int, key: PRNGKeyArray) -> NearestNeighbour:
+        """The learner; shape, way and key don't matter."""
+        return NearestNeighbour(self.neighbours)
+
+
+LearnerOptions = MAMLOptions | ProtoNetOptions | NearestNeighbourOptions
+MetaLearnerOptions = MAMLOptions | ProtoNetOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions:
+    """How a learner is meta-trained."""
+
+    way: int = 5
+    """classes (clusters) in a training task"""
+    shot: int = 1
+    """support examples for each class"""
+    query: int = 5
+    """query examples for each class"""
+    tasks_per_step: int = 8
+    steps: int = 3000
+    outer_rate: float = 1e-3
+    """step size of Adam"""
+    clip: float | None = None
+    """largest absolute value of an entry of the gradient"""
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """From images to a learner. Without `encoder` and `partitions`, tasks come from human labels; without `training`, nothing is trained."""
+
+    learner: LearnerOptions
+    encoder: EncoderOptions | None = None
+    partitions: PartitionOptions | None = None
+    training: TrainingOptions | None = None
+
+
+T = TypeVar("T")
+
+
+def to_plain(options: Any) -> dict[str, Any]:
+    """What JSON can hold; a learner's options carry the name of their method."""
+    plain = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        plain[field.name] = to_plain(value) if dataclasses.is_dataclass(value) else value
+    if method := getattr(options, "method", None):
+        plain = {"method": method} | plain
+    return plain
+
+
+def from_plain(kind: type[T], plain: Any) -> T:
+    """The inverse of `to_plain`; raises `NopalError` for a field that this Nopal doesn't know."""
+    if plain is None:
+        return None  # type: ignore[return-value]
+    if isinstance(kind, types.UnionType):
+        options = {getattr(member, "method", None): member for member in typing.get_args(kind) if member is not type(None)}
+        method = plain.get("method")
+        if method not in options:
+            raise NopalError(f"The method is {method!r}; this Nopal has {', '.join(map(str, options))}.")
+        return from_plain(options[method], plain)
+    hints = typing.get_type_hints(kind)
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    values = {}
+    for name, value in plain.items():
+        if name == "method":
+            continue
+        if name not in known:
+            raise NopalError(f"{kind.__name__} has no choice named {name!r}; it was made by another version of Nopal.")
+        nested = isinstance(value, dict)
+        values[name] = from_plain(hints[name], value) if nested else tuple(value) if isinstance(value, list) else value
+    return kind(**values)

@@ -1,0 +1,243 @@
+"""The stages between images and a learner, each in its own file of a run folder, so that any of them can be replaced or taken up again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from nopal.data.images import ImageSet
+from nopal.encoders import PCA, ZCA, Encoder, Raw
+from nopal.errors import NopalError
+from nopal.evaluation import Scores, evaluate
+from nopal.learners.learner import Learner, MetaLearner
+from nopal.loop import Hook, Moment
+from nopal.partitions import Partitions, from_kmeans, from_labels
+from nopal.recipes.options import (
+    EncoderOptions,
+    MetaLearnerOptions,
+    PartitionOptions,
+    TrainingOptions,
+    from_plain,
+    to_plain,
+)
+from nopal.report import contact_sheet
+from nopal.runs import (
+    Checkpointer,
+    Checkpoints,
+    Every,
+    Interrupts,
+    MetricsLog,
+    NaNGuard,
+    Progress,
+    Score,
+    load_run,
+    open_run,
+)
+from nopal.tasks.classification import Classification
+from nopal.training import initial_state, make_optimiser, train
+
+EVALUATION_SEED = 6
+"""One seed for all test tasks, so that every learner meets the same ones."""
+TEST_QUERIES = 5
+
+
+def fit_encoder(images: ImageSet, options: EncoderOptions, made: str = "") -> Encoder:
+    """The encoder that `options` name, fitted on the images."""
+    if options.name == "raw":
+        return Raw.fit(images.images, data=made)
+    if options.name == "zca":
+        return ZCA.fit(images.images, data=made)
+    return PCA.fit(images.images, dimensions=options.dimensions, whiten=options.name == "pca_whitened", data=made)
+
+
+def cluster(vectors: Float[np.ndarray, "n d"] | Float[Array, "n d"], options: PartitionOptions) -> Partitions:
+    """Partitions by k-means as `options` say."""
+    return from_kmeans(
+        vectors,
+        clusters=options.clusters,
+        partitions=options.partitions,
+        scaled=options.scaled,
+        min_members=options.min_members,
+        min_kept=options.min_kept,
+        key=jax.random.key(options.seed),
+    )
+
+
+def keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
+    """The keys of initial weights and of meta-training."""
+    first, second = jax.random.split(jax.random.key(seed))
+    return first, second
+
+
+def meta_train(
+    path: str | Path,
+    images: ImageSet,
+    partitions: Partitions,
+    learner: MetaLearnerOptions,
+    training: TrainingOptions,
+    *,
+    made: dict[str, Any],
+    validation: ImageSet | None = None,
+    resume: bool = False,
+    every: int = 100,
+    label: str = "meta-training",
+    chunk: int | None = None,
+) -> MetaLearner:
+    """Meta-train in the run folder `path`: configuration, metrics, checkpoints, a picture of the first task, the learner.
+
+    `made` says where images and partitions came from. With `resume`, goes on from the last checkpoint, or returns the learner of a run
+    that was finished. `every` is the number of steps between checkpoints and log lines; `validation` are labelled images whose tasks are
+    tried ten times in the run. Raises `NopalError` for a folder that is in use, and `Interrupted` after Ctrl-C.
+    """
+    config = {
+        "learner": to_plain(learner),
+        "training": to_plain(training),
+        "shape": images.shape,
+        "made": made,
+        "every": every,
+    }
+    run = open_run(path, config, resume=resume, may_differ=["training.steps"])
+    tasks = Classification(images.images, partitions, way=training.way, shot=training.shot, query=training.query)
+    weights, key = keys(training.seed)
+    fresh = learner.build(images.shape, training.way, weights)
+    finished = Checkpoints(run.path / "learner", keep=1)
+    if finished.latest() == training.steps:
+        return finished.restore(calibrated_like(fresh))
+    optimiser = make_optimiser(training.outer_rate, training.clip)
+    state = initial_state(fresh, optimiser)
+    start = run.checkpoints.latest() or 0
+    if start:
+        state = run.checkpoints.restore(state, start)
+    draw_tasks(tasks, run.path / "tasks.png")
+    total = training.steps
+    clock = Stopwatch(run.path / "seconds.txt")
+    with (
+        MetricsLog(run.path, every=every, resume_step=start) as log,
+        Progress(total, start, label) as progress,
+        Interrupts(run.checkpoints) as interrupts,
+    ):
+        hooks: list[Hook] = [NaNGuard(), log, progress]
+        if validation is not None:
+            hooks.append(Every(max(total // 10, 1), validate_on(validation, training, log)))
+        hooks += [Checkpointer(run.checkpoints, every, last=total), lambda _: clock.write(), interrupts]
+        trained = train(
+            fresh,
+            tasks,
+            steps=total,
+            tasks_per_step=training.tasks_per_step,
+            optimiser=optimiser,
+            key=key,
+            hooks=hooks,
+            chunk=chunk or min(every, 20),
+            state=state,
+            start=start,
+        )
+    finished.save(total, trained)
+    return trained
+
+
+def validate_on(images: ImageSet, training: TrainingOptions, log: MetricsLog) -> Callable[[Moment], None]:
+    """A function that logs the score on 50 labelled tasks of `images`."""
+    way = min(training.way, len(images.classes))
+    tasks = Classification(
+        images.images, from_labels(images.need_labels()), way=way, shot=training.shot, query=TEST_QUERIES
+    )
+
+    def validate(moment: Moment) -> None:
+        learner = moment.state.learner
+        if learner.statistics == "running":
+            return
+        scores = evaluate(learner, tasks, key=jax.random.key(EVALUATION_SEED), episodes=50)
+        log.log(moment.step, {"validation_score": scores.mean})
+
+    return validate
+
+
+def calibrated_like(learner: MetaLearner) -> MetaLearner:
+    """The learner as it is after training: with (empty) running statistics where it uses them."""
+    if learner.statistics != "running":
+        return learner
+    blank = jnp.zeros((2, *learner.network.shape))
+    moments = jax.eval_shape(lambda network: network(blank, None)[1], learner.network)
+    return learner.with_running(jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), moments))
+
+
+def load(path: str | Path) -> MetaLearner:
+    """The learner of a run folder: the finished one, or that of the last checkpoint. Raises `NopalError` where there is none."""
+    run = load_run(path)
+    options = from_plain(MetaLearnerOptions, run.config["learner"])
+    training = from_plain(TrainingOptions, run.config["training"])
+    fresh = options.build(tuple(run.config["shape"]), training.way, keys(training.seed)[0])
+    finished = Checkpoints(run.path / "learner", keep=1, read_only=True)
+    if finished.latest() is not None:
+        return finished.restore(calibrated_like(fresh))
+    if run.checkpoints.latest() is None:
+        raise NopalError(f"The run in {path} has no checkpoint yet; let it train, or start it again.")
+    learner = run.checkpoints.restore(initial_state(fresh, make_optimiser(training.outer_rate, training.clip))).learner
+    if learner.statistics == "running":
+        raise NopalError(f"The run in {path} is not finished and has no running statistics yet; go on with it by --resume.")
+    return learner
+
+
+def measure(
+    learner: Learner,
+    x: Any,
+    labels: np.ndarray,
+    difficulties: Sequence[tuple[int, int]],
+    *,
+    episodes: int = 1000,
+    report: Callable[[tuple[int, int], Scores], Any] = lambda difficulty, scores: None,
+) -> dict[tuple[int, int], Scores]:
+    """Scores at each (way, shot) on tasks of the labelled images or vectors `x`; the same tasks for every learner."""
+    classes = from_labels(labels)
+    found = {}
+    for way, shot in difficulties:
+        tasks = Classification(x, classes, way=way, shot=shot, query=TEST_QUERIES)
+        found[way, shot] = evaluate(learner, tasks, key=jax.random.key(EVALUATION_SEED), episodes=episodes)
+        report((way, shot), found[way, shot])
+    return found
+
+
+def as_score(difficulty: tuple[int, int], scores: Scores, published: Any = None) -> Score:
+    """As a record holds it: percent."""
+    way, shot = difficulty
+    return Score(
+        metric=scores.metric,
+        mean=round(100 * scores.mean, 3),
+        ci95=round(100 * scores.ci95, 3),
+        tasks=len(scores.values),
+        statistics=scores.statistics,
+        way=way,
+        shot=shot,
+        published=published.mean if published else None,
+        published_source=published.source if published else None,
+    )
+
+
+def draw_tasks(tasks: Classification, path: Path) -> None:
+    """A contact sheet of one task, as a picture."""
+    rows = np.asarray(tasks.draw(jax.random.key(0)))
+    shown = rows[: min(10, tasks.way), : tasks.shot + min(5, tasks.query)]
+    figure = contact_sheet(np.asarray(tasks.x)[shown], shot=tasks.shot)
+    figure.savefig(path, dpi=120)
+
+
+class Stopwatch:
+    """Seconds of work on a run, added up over its interruptions."""
+
+    def __init__(self, path: Path):
+        self._path, self._begun = path, time.monotonic()
+        self._before = float(path.read_text()) if path.exists() else 0.0
+
+    def seconds(self) -> float:
+        return self._before + time.monotonic() - self._begun
+
+    def write(self) -> None:
+        self._path.write_text(f"{self.seconds():.1f}\n")

@@ -1,0 +1,43 @@
+"""A published row of a table, as data: what to load, encode, train and evaluate, the published number and where it was read."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from nopal.recipes.options import Experiment
+
+Budget = Literal["demo", "hour", "published"]
+Difficulty = tuple[int, int]
+"""Way and shot of a test task."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A published mean in percent, and how it was read: [SRC], [PDF], [IMG], [2ND] or [MEM] as in the sources."""
+
+    mean: float
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One row. `budgets` are meta-training steps; the experiment holds the published number of them."""
+
+    name: str
+    title: str
+    data: str
+    experiment: Experiment
+    difficulties: tuple[Difficulty, ...]
+    published: dict[Difficulty, Published] = dataclasses.field(default_factory=dict)
+    budgets: dict[Budget, int] = dataclasses.field(default_factory=dict)
+    note: str = ""
+
+    def at(self, budget: Budget, seed: int = 0) -> Experiment:
+        """The experiment with that many steps and that seed."""
+        training, partitions = self.experiment.training, self.experiment.partitions
+        if training:
+            training = dataclasses.replace(training, steps=self.budgets.get(budget, training.steps), seed=seed)
+        if partitions:
+            partitions = dataclasses.replace(partitions, seed=seed)
+        return dataclasses.replace(self.experiment, training=training, partitions=partitions)

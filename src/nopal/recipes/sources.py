@@ -1,0 +1,46 @@
+"""Data by name or path, as the command line and the recipes ask for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from nopal.data import folder, glyphs, load_arrays, mnist, omniglot
+from nopal.data.images import ImageSet, Splits
+from nopal.errors import NopalError
+
+NAMED = {
+    "glyphs": glyphs.load,
+    "omniglot": omniglot.load,
+    "omniglot-background": lambda: omniglot.load("background"),
+    "mnist": mnist.load,
+}
+
+Split = Literal["train", "validation", "test"]
+
+
+def load_splits(name: str) -> Splits:
+    """A data set by name; raises `NopalError` for an unknown one."""
+    if name not in NAMED:
+        raise NopalError(f"There is no data set named {name!r}; expected one of {', '.join(NAMED)}.")
+    return NAMED[name]()
+
+
+def load_images(source: str, *, split: Split = "train", size: int | None = None) -> ImageSet:
+    """A split of a named data set, the images of an `.npz` file, or a folder of images.
+
+    `size` resizes a folder's images. Raises `NopalError` where there is nothing of the kind.
+    """
+    if source in NAMED:
+        images = getattr(load_splits(source), split)
+        if images is None:
+            raise NopalError(f"The data set {source} has no {split} split; choose train or test.")
+        return images
+    path = Path(source)
+    if path.suffix == ".npz":
+        return load_arrays(path)
+    if not path.exists():
+        raise NopalError(
+            f"{source!r} is neither a folder, nor a .npz file, nor a data set by name ({', '.join(NAMED)}); check the spelling."
+        )
+    return folder(path, size=size, progress=True)

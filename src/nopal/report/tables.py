@@ -1,0 +1,215 @@
+"""Tables of scores for the terminal, for Markdown and for HTML, and the page of results; every number comes from a run's record."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from nopal.errors import NopalError
+from nopal.report.page import Markup
+
+STATISTICS = {
+    "support": "taken from the labelled examples of the task, for the queries too",
+    "transductive": "taken from all queries of the task at once, so that the prediction for one query depends on the others",
+    "running": "fixed before the test, the same for every task",
+    "none": "not used",
+}
+SOURCES = {
+    "SRC": "read in the authors' code",
+    "PDF": "read in the authors' paper",
+    "IMG": "read in a picture of the authors' poster or paper",
+    "2ND": "read in a third party's copy",
+    "INF": "inferred",
+    "MEM": "from memory, not verified",
+}
+
+Score = Mapping[str, Any]
+Record = Mapping[str, Any]
+Column = tuple[int, int, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A learner with its scores as records hold them (accuracies in percent), the statistics that its normalisation used
+    (a word of `STATISTICS`), and any further columns by their headings, for instance `{"budget": "3,000 steps"}`."""
+
+    name: str
+    scores: Sequence[Score]
+    statistics: str
+    details: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def rows_of(record: Record) -> list[Row]:
+    """One row for each kind of statistics in a record's scores, with the budget as a further column.
+
+    Raises `NopalError` where a score doesn't say which statistics it used, or contradicts itself.
+    """
+    kinds: dict[str, list[Score]] = {}
+    for score in record["scores"]:
+        kind, transductive = score.get("statistics"), score.get("transductive")
+        if kind not in STATISTICS or transductive != (kind == "transductive"):
+            raise NopalError(
+                f"A score of {record['learner']} has statistics {kind!r} and transductive {transductive!r}; expected one of "
+                f"{', '.join(STATISTICS)}, and transductive true for that word alone: correct the record or run it again."
+            )
+        kinds.setdefault(kind, []).append(score)
+    details = {"budget": budget_text(record["budget"])}
+    return [Row(record["learner"], scores, kind, details) for kind, scores in kinds.items()]
+
+
+def text_table(rows: Sequence[Row], title: str = "") -> Table:
+    """For the terminal, as in `rich.print(text_table(rows))`."""
+    columns, headings, lines = _grid(rows)
+    table = Table(title=Text(title, style="bold") if title else None, title_justify="left", box=box.SIMPLE_HEAD)
+    for i, heading in enumerate(headings):
+        table.add_column(Text(heading), justify="right" if 0 < i <= len(columns) else "left")
+    for line in lines:
+        table.add_row(*map(Text, line))
+    return table
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    """For Markdown, without a newline at the end; details may hold Markdown of their own, such as a link."""
+    columns, headings, lines = _grid(rows)
+    rule = ["---", *["---:"] * len(columns), *["---"] * (len(headings) - 1 - len(columns))]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in [headings, rule, *lines])
+
+
+def html_table(rows: Sequence[Row]) -> Markup:
+    """For a page of `report_page`; a bar behind every accuracy shows its share of 100%."""
+    columns, headings, lines = _grid(rows)
+    kinds = ["", *[' class="score"'] * len(columns), *[""] * (len(headings) - 1 - len(columns))]
+    head = "".join(f'<th scope="col"{kind}>{html.escape(heading)}</th>' for kind, heading in zip(kinds, headings))
+    body = ""
+    for row, line in zip(rows, lines):
+        name, *cells = map(html.escape, line)
+        scores = _scores(row)
+        numbers = [_html_score(scores.get(column)) for column in columns]
+        others = [f"<td>{cell}</td>" for cell in cells[len(columns) :]]
+        body += f'<tr><th scope="row">{name}</th>{"".join(numbers + others)}</tr>\n'
+    return Markup(f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>')
+
+
+def table_legend(rows: Sequence[Row]) -> list[str]:
+    """Sentences that explain the words and marks in these rows, and no others."""
+    scores = [score for row in rows for score in row.scores]
+    legend = ["Each number is a mean over test tasks, ± half the width of its 95% confidence interval."]
+    if any(score["metric"] == "accuracy" for score in scores):
+        legend[0] += " Accuracies are in percent."
+    if any(score.get("way") for score in scores):
+        legend.append(
+            "N-way K-shot: a task has N classes; the learner sees K labelled examples of each (the support set), "
+            "then classifies other examples of these classes (the queries)."
+        )
+    if any(score.get("published") is not None for score in scores):
+        marks = {_mark(score) for score in scores}
+        found = "; ".join(f"[{mark}] {meaning}" for mark, meaning in SOURCES.items() if f"[{mark}]" in marks)
+        legend.append("In parentheses: the published number" + (f" ({found})." if found else "."))
+    used = {row.statistics for row in rows}
+    kinds = "; ".join(f"{kind}: {meaning}" for kind, meaning in STATISTICS.items() if kind in used)
+    return [*legend, f"Statistics are the means and variances by which a network normalises its activations. {kinds.capitalize()}."]
+
+
+def results_page(records: Sequence[Record], title: str, intro: str) -> str:
+    """A Markdown page with a table for each data set, its rows in the order of `records`.
+
+    A record's own path, relative to the page, is expected under `file`; without it the row has no link. Raises `NopalError`
+    where there are no records.
+    """
+    if not records:
+        raise NopalError("Found 0 records of runs, expected at least one; make one with `nopal run` first.")
+    rows = [row for record in records for row in rows_of(record)]
+    blocks = [f"# {title}", intro, "\n".join(f"* {line}" for line in table_legend(rows))]
+    for data in dict.fromkeys(record["data"] for record in records):
+        chosen = [record for record in records if record["data"] == data]
+        machines = list(dict.fromkeys(str(record["hardware"]) for record in chosen))
+        rows = [_with_particulars(row, record, machines) for record in chosen for row in rows_of(record)]
+        notes = "\\\n".join(f"<sup>{i}</sup> {machine}" for i, machine in enumerate(machines, 1))
+        blocks += [f"## {data}", markdown_table(rows), notes]
+    return "\n\n".join(blocks) + "\n"
+
+
+def budget_text(budget: Mapping[str, Any]) -> str:
+    """For instance '3,000 of 30,000 steps', where the second number is the published one."""
+    steps, published = budget.get("steps"), budget.get("published_steps")
+    if not steps:
+        return "no training"
+    return f"{steps:,} of {published:,} steps" if published else f"{steps:,} steps"
+
+
+def time_text(seconds: float) -> str:
+    """For instance '45 s', '11 min', '1 h 25 min'."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _with_particulars(row: Row, record: Record, machines: list[str]) -> Row:
+    recipe = f"`{record['recipe']}`"
+    particulars = {
+        "tasks": ", ".join(f"{tasks:,}" for tasks in sorted({score["tasks"] for score in row.scores})),
+        "seed": str(record["seed"]),
+        "time": f"{time_text(record['wall_seconds'])} <sup>{machines.index(str(record['hardware'])) + 1}</sup>",
+        "record": f"[{recipe}]({record['file']})" if record.get("file") else recipe,
+    }
+    return dataclasses.replace(row, details={**row.details, **particulars})
+
+
+def _grid(rows: Sequence[Row]) -> tuple[list[Column], list[str], list[list[str]]]:
+    """The columns of scores, all headings, and the text of all cells."""
+    columns = sorted({column for row in rows for column in _scores(row)})
+    details = list(dict.fromkeys(heading for row in rows for heading in row.details))
+    lines = []
+    for row in rows:
+        numbers = ["".join(_number(score)) if (score := _scores(row).get(column)) else "" for column in columns]
+        lines.append([row.name, *numbers, row.statistics, *(row.details.get(heading, "") for heading in details)])
+    return columns, ["learner", *map(_heading, columns), "statistics", *details], lines
+
+
+def _scores(row: Row) -> dict[Column, Score]:
+    """The scores by column; way 0 stands for the points of a regression task."""
+    scores = {}
+    for score in row.scores:
+        way = score.get("way") or 0
+        column = way, score["shot"] if way else score["points"], score["metric"]
+        if column in scores:
+            raise NopalError(f"The row {row.name!r} has two scores for {_heading(column)}; give each a row of its own.")
+        scores[column] = score
+    return scores
+
+
+def _heading(column: Column) -> str:
+    way, shot, metric = column
+    name = f"{way}-way {shot}-shot" if way else f"{shot} points"
+    return name if metric == "accuracy" else f"{name}, {metric.replace('_', ' ')}"
+
+
+def _number(score: Score) -> tuple[str, str, str]:
+    """Mean, interval and published number; the last two may be empty."""
+    digits = 1 if score["metric"] == "accuracy" else 3
+    ci95, published = score.get("ci95"), score.get("published")
+    interval = f" ± {ci95:.{digits}f}" if ci95 is not None else ""
+    other = f" ({' '.join(filter(None, [f'{published:g}', _mark(score)]))})" if published is not None else ""
+    return f"{score['mean']:.{digits}f}", interval, other
+
+
+def _mark(score: Score) -> str:
+    """The mark of a published number's source, such as '[IMG]'; '' where it has none."""
+    found = re.search("|".join(SOURCES), score.get("published_source") or "")
+    return f"[{found[0]}]" if found else ""
+
+
+def _html_score(score: Score | None) -> str:
+    if score is None:
+        return '<td class="score"></td>'
+    mean, *rest = _number(score)
+    share = f' style="--share:{score["mean"]:.1f}%"' if score["metric"] == "accuracy" else ""
+    return f'<td class="score"{share}>{mean}<small>{html.escape("".join(rest))}</small></td>'

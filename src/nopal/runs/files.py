@@ -1,0 +1,47 @@
+"""Small text files that are whole or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from nopal.errors import NopalError
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write beside `path`, then rename; folders are made. Raises `NopalError` where that cannot be done."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            beside.write_text(text, encoding="utf-8", newline="")
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise NopalError(f"{path} cannot be written ({error.strerror}); choose another folder.") from None
+    return path
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """The value as sorted and indented JSON; raises `NopalError` for what JSON cannot hold (NaN included)."""
+    try:
+        text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise NopalError(
+            f"{path.name} cannot hold this value ({error}); use finite numbers, text, lists and named fields."
+        ) from None
+    return write_text(path, text + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; raises `NopalError` where the file is absent, damaged or holds something else."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise NopalError(f"{path} cannot be read ({error}); expected a JSON file written by Nopal.") from None
+    if not isinstance(value, dict):
+        raise NopalError(f"{path} holds a {type(value).__name__}; expected a JSON object written by Nopal.")
+    return value

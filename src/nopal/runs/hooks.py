@@ -1,0 +1,108 @@
+"""What happens between two chunks of a run: checkpoints, validation, and the ways in which a run stops early."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
+
+import numpy as np
+
+from nopal.errors import NopalError
+from nopal.loop import Moment
+from nopal.runs.checkpoints import Checkpoints
+
+
+class Every:
+    """A hook that calls `function(moment)` at the end of each chunk in which a multiple of `steps` was reached."""
+
+    def __init__(self, steps: int, function: Callable[[Moment], Any]):
+        if steps < 1:
+            raise NopalError(f"Something is to happen every {steps} steps; expected at least 1.")
+        self._steps, self._function = steps, function
+
+    def __call__(self, moment: Moment) -> None:
+        before = moment.step - len(next(iter(moment.metrics.values()), (0,)))
+        if moment.step // self._steps > before // self._steps:
+            self._function(moment)
+
+
+class Checkpointer(Every):
+    """A hook that saves the state every `every` steps, and after the `last`."""
+
+    def __init__(self, checkpoints: Checkpoints, every: int, last: int | None = None):
+        super().__init__(every, lambda moment: checkpoints.save(moment.step, moment.state))
+        self._last = last
+
+    def __call__(self, moment: Moment) -> None:
+        if moment.step == self._last:
+            self._function(moment)
+        else:
+            super().__call__(moment)
+
+
+class NaNGuard:
+    """A hook that raises `NopalError` at the first loss that is not a finite number. Put it before `Checkpointer`."""
+
+    def __call__(self, moment: Moment) -> None:
+        loss = moment.metrics["loss"]
+        bad = np.flatnonzero(~np.isfinite(loss))
+        if bad.size:
+            step = moment.step - len(loss) + int(bad[0]) + 1
+            raise NopalError(
+                f"The loss became {loss[bad[0]]} at step {step}; lower the outer or the inner learning rate or clip "
+                "the gradients."
+            )
+
+
+class Interrupted(Exception):
+    """A run was stopped from outside; `exit_code` is what the shell expects (130 for Ctrl-C, 143 for SIGTERM)."""
+
+    def __init__(self, step: int, exit_code: int, saved: bool):
+        super().__init__(f"Stopped at step {step}" + ("; go on with --resume." if saved else "."))
+        self.step, self.exit_code = step, exit_code
+
+
+class Interrupts:
+    """A context and a hook, the last of a run: after Ctrl-C or SIGTERM the chunk is finished and saved, then it raises.
+
+    It raises `Interrupted`; a second Ctrl-C raises `KeyboardInterrupt` at once. A signal after the last chunk takes its
+    usual effect when the context ends. Outside the main thread, where Python delivers no signals, it does nothing.
+    """
+
+    def __init__(self, checkpoints: Checkpoints | None = None):
+        self._checkpoints = checkpoints
+        self._signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if self._signal is not None and kind is None:
+            signal.raise_signal(self._signal)
+
+    def __call__(self, moment: Moment) -> None:
+        if self._signal is None:
+            return
+        if self._checkpoints is not None:
+            self._checkpoints.save(moment.step, moment.state)
+        raise Interrupted(moment.step, 128 + self._signal, saved=self._checkpoints is not None)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._signal is None:
+            self._signal = number
+            with contextlib.suppress(OSError):  # print() may be at work already where the signal came in
+                os.write(2, b"\nStopping when this chunk of steps is done; Ctrl-C (again) stops at once.\n")
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt

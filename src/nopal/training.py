@@ -1,0 +1,133 @@
+"""Meta-training: the loop over a learner's loss on a task distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+
+from nopal.errors import NopalError
+from nopal.learners.learner import MetaLearner
+from nopal.loop import Hook, run
+from nopal.mapping import device_mesh, mean_over_tasks, replicate, vectorise_by_default
+from nopal.tasks.episode import Episode
+
+L = TypeVar("L", bound=MetaLearner)
+
+
+class Tasks(Protocol):
+    """A task distribution: a pytree that draws an episode from a key."""
+
+    def sample(self, key: PRNGKeyArray) -> Episode: ...
+
+
+class TrainState(eqx.Module):
+    """What a step changes, and so what a checkpoint holds."""
+
+    learner: MetaLearner
+    optimiser: PyTree
+
+
+class MetaStep(eqx.Module):
+    """One step of meta-training: the gradient of the mean loss of `tasks_per_step` episodes, handed to the optimiser."""
+
+    tasks: Tasks
+    optimiser: optax.GradientTransformation = eqx.field(static=True)
+    tasks_per_step: int = eqx.field(static=True)
+    mesh: Mesh = eqx.field(static=True)
+    vectorise: bool = eqx.field(static=True)
+
+    def __call__(self, state: TrainState, key: PRNGKeyArray) -> tuple[TrainState, dict[str, Array]]:
+        parameters, static = eqx.partition(state.learner, eqx.is_inexact_array)
+        constants, static = eqx.partition(static, eqx.is_array)
+
+        def of_task(arrays: tuple, task: Int[Array, ""]) -> tuple[PyTree, dict[str, Array]]:
+            parameters, constants, tasks, key = arrays
+            draw, noise = jax.random.split(jax.random.fold_in(key, task))
+            episode = tasks.sample(draw)
+
+            def loss(parameters: PyTree) -> tuple[Array, dict[str, Array]]:
+                return eqx.combine(parameters, constants, static).loss(episode, key=noise)
+
+            (value, aux), gradient = jax.value_and_grad(loss, has_aux=True)(parameters)
+            return gradient, {"loss": value} | aux
+
+        arrays = (parameters, constants, self.tasks, key)
+        gradient, metrics = mean_over_tasks(of_task, arrays, self.tasks_per_step, self.mesh, self.vectorise)
+        updates, optimiser = self.optimiser.update(gradient, state.optimiser, parameters)
+        return TrainState(eqx.apply_updates(state.learner, updates), optimiser), metrics
+
+
+def make_optimiser(rate: float | optax.Schedule = 1e-3, clip: float | None = None) -> optax.GradientTransformation:
+    """Adam; `clip` limits every entry of the gradient to [-clip, clip], as published for RGB images (with 10)."""
+    adam = optax.adam(rate)
+    return adam if clip is None else optax.chain(optax.clip(clip), adam)
+
+
+def initial_state(learner: MetaLearner, optimiser: optax.GradientTransformation) -> TrainState:
+    """The state before the first step; the learner's arrays are copied."""
+    learner = jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, learner)
+    return TrainState(learner, optimiser.init(eqx.filter(learner, eqx.is_inexact_array)))
+
+
+def train(
+    learner: L,
+    tasks: Tasks,
+    *,
+    steps: int,
+    tasks_per_step: int = 8,
+    optimiser: optax.GradientTransformation | None = None,
+    key: PRNGKeyArray,
+    hooks: Sequence[Hook] = (),
+    chunk: int = 100,
+    devices: int | None = None,
+    vectorise: bool | None = None,
+    state: TrainState | None = None,
+    start: int = 0,
+) -> L:
+    """Meta-train for `steps` steps and return the learner, calibrated where it normalises by running statistics.
+
+    `vectorise` maps the tasks inside a device together or one by one; the default is what the backend runs faster. To resume, give the
+    `state` of a checkpoint and the steps it had done as `start`. Raises `NopalError` for counts that are not positive.
+    """
+    if steps < 1 or tasks_per_step < 1:
+        raise NopalError(f"Steps are {steps} and tasks per step {tasks_per_step}; expected at least 1 of each.")
+    optimiser = optimiser or make_optimiser()
+    mesh = device_mesh(devices)
+    step = MetaStep(
+        tasks, optimiser, tasks_per_step, mesh, vectorise_by_default() if vectorise is None else vectorise
+    )
+    step, state, key = replicate((step, state or initial_state(learner, optimiser), key), mesh)
+    trained = run(step, state, key, steps, start=start, chunk=chunk, hooks=hooks).learner
+    return calibrate(trained, tasks, key=jax.random.fold_in(key, steps), devices=devices)
+
+
+def calibrate(
+    learner: L, tasks: Tasks, *, key: PRNGKeyArray, episodes: int = 100, devices: int | None = None
+) -> L:
+    """The learner with running statistics: the mean, over meta-training episodes, of the batch statistics of its (adapted) network.
+
+    A learner that does not normalise by running statistics is returned as it is.
+    """
+    mesh = device_mesh(devices)
+    calibrated = _calibrated(*replicate((learner, tasks, key), mesh), episodes, mesh)
+    # Through the host, so that the arrays are bound to no device and go along with anything else.
+    return jax.tree.map(lambda leaf: jnp.asarray(jax.device_get(leaf)) if eqx.is_array(leaf) else leaf, calibrated)
+
+
+@eqx.filter_jit
+def _calibrated(learner: L, tasks: Tasks, key: PRNGKeyArray, episodes: int, mesh: Mesh) -> L:
+    arrays, static = eqx.partition((learner, tasks, key), eqx.is_array)
+
+    def of_episode(arrays: PyTree, number: Int[Array, ""]) -> PyTree:
+        learner, tasks, key = eqx.combine(arrays, static)
+        return learner.episode_statistics(tasks.sample(jax.random.fold_in(key, number)))
+
+    statistics = mean_over_tasks(of_episode, arrays, episodes, mesh, vectorise=False)
+    return learner if statistics is None else learner.with_running(statistics)
