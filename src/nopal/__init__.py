@@ -1,0 +1,24 @@
+"""Nopal learns to learn from few examples: without labels, and without memorising."""
+
+from nopal import data, encoders, learners, nets, partitions, tasks
+from nopal.errors import NopalError
+from nopal.evaluation import Scores, evaluate
+from nopal.prediction import predict
+from nopal.recipes.pipeline import load
+from nopal.training import calibrate, train
+
+__all__ = [
+    "NopalError",
+    "Scores",
+    "calibrate",
+    "data",
+    "encoders",
+    "evaluate",
+    "learners",
+    "load",
+    "nets",
+    "partitions",
+    "predict",
+    "tasks",
+    "train",
+]

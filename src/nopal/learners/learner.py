@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import TypeVar
 
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
+from nopal.nets.normalisation import Statistics
 from nopal.tasks.episode import Episode, Examples
+
+M = TypeVar("M", bound="MetaLearner")
 
 Predictor = Callable[[Shaped[Array, "m ..."]], Float[Array, "m parameters"]]
 """From inputs to the parameters of the target (logits for classes); each row is one prediction."""
@@ -36,16 +41,28 @@ class Learner(eqx.Module):
 
 
 class MetaLearner(Learner):
-    """A learner with parameters that are meta-trained (all its floating-point arrays)."""
+    """A learner whose floating-point arrays are meta-trained; its predictions normalise by `query_statistics`."""
+
+    query_statistics: eqx.AbstractVar[Statistics]
+
+    @property
+    def statistics(self) -> str:
+        return self.query_statistics
 
     @abstractmethod
     def loss(self, episode: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Aux]:
         """The meta-loss of one episode, and what logs need: `score` at least."""
 
+    def with_statistics(self: M, statistics: Statistics) -> M:
+        """This learner, with another choice of normalisation statistics for queries."""
+        changed = copy.copy(self)
+        object.__setattr__(changed, "query_statistics", statistics)
+        return changed
+
     def episode_statistics(self, episode: Episode) -> PyTree | None:
         """The normalisation statistics of one meta-training episode; None where the learner keeps no running ones."""
         return None
 
-    def with_running(self, statistics: PyTree) -> MetaLearner:
+    def with_running(self: M, statistics: PyTree) -> M:
         """This learner, with running statistics to normalise by."""
         return eqx.tree_at(lambda learner: learner.running, self, statistics, is_leaf=lambda leaf: leaf is None)

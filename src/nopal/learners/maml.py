@@ -77,10 +77,6 @@ class MAML(MetaLearner):
         }[rates]
         self.rates = None if rates == "fixed" else jax.tree.map(initial, self._split()[0])
 
-    @property
-    def statistics(self) -> str:
-        return self.query_statistics
-
     def _split(self) -> tuple[PyTree, PyTree]:
         """The network's adapted parameters, and all the rest."""
 

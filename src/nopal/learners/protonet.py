@@ -30,10 +30,6 @@ class ProtoNet(MetaLearner):
     def __init__(self, network: eqx.Module, *, statistics: Statistics = "support"):
         self.network, self.running, self.query_statistics = network, None, statistics
 
-    @property
-    def statistics(self) -> str:
-        return self.query_statistics
-
     def adapt(
         self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None
     ) -> Prototypes | JointPrototypes:

@@ -1,0 +1,5 @@
+"""Networks: called as `network(x, statistics)`, they return outputs and the normalisation statistics that they used."""
+
+from nopal.nets.conv4 import Conv4
+
+__all__ = ["Conv4"]

@@ -1,0 +1,1 @@
+"""Array mathematics that several rooms need."""

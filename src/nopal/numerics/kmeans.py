@@ -15,8 +15,8 @@ from jaxtyping import Array, Bool, Float, Int32, Key
 from nopal.errors import NopalError
 
 SEEDING = 1 << 24  # distances held at once while seeding: 64 MiB, several times over
-SEARCH = 1 << 20  # distances held at once while searching: 4 MiB stay in a core's cache
-STRIP = 64  # centroids compared with every row at once
+SEARCH = 1 << 18  # distances held at once while searching: 1 MiB stays in a core's cache
+STRIP = 32  # centroids compared with every row at once
 BIN = 128  # rows in a bin of the sampling by weight
 
 
@@ -186,7 +186,9 @@ def _reassign(
 
     own = norms[state.cluster] + jnp.sum(z * weighted[state.cluster], 1)
     count = state.moved.sum()
-    all_over = 2 * count > k
+    away = state.moved[state.cluster] & (own > state.near)
+    all_over = (count / k + away.mean() > 0.9) | (state.iteration == 0)
+    away |= all_over
 
     strip = min(STRIP, k)
     moved_first = jnp.pad(jnp.argsort(~state.moved).astype(jnp.int32), (0, -k % strip), mode="edge")
@@ -198,7 +200,6 @@ def _reassign(
     strips = jnp.where(all_over, 0, (count + strip - 1) // strip)
     best = lax.fori_loop(0, strips, compare, (state.cluster, own))
 
-    away = all_over | (state.moved[state.cluster] & (own > state.near))
     block = min(max(1, SEARCH // k), n)
     rows = jnp.nonzero(away, size=n + -n % block, fill_value=n)[0]
 

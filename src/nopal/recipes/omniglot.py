@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from nopal.recipes.options import (
     EncoderOptions,
     Experiment,
@@ -16,11 +18,12 @@ from nopal.recipes.recipe import Budget, Difficulty, Published, Recipe
 DIFFICULTIES: tuple[Difficulty, ...] = ((5, 1), (5, 5), (20, 1), (20, 5))
 
 # The published choices that differ from this library's defaults: class-summed loss (a rate of 0.05 acts as 1.0 at 20 ways), batch
-# statistics of all queries at once, a shift that is neither scaled nor adapted, and a head drawn from N(0, 1).
+# statistics of all queries at once, a shift that is neither scaled nor adapted. One choice is not the published one: the head starts
+# Glorot-uniform and not from N(0, 1), with which the first thousands of steps are lost (training accuracy after 200 steps of 4 tasks:
+# 41% against 30%); `omniglot-oracle-maml-published-head` keeps it.
 CACTUS_MAML = MAMLOptions(
     scale=False,
     epsilon=1e-3,
-    head_deviation=1.0,
     inner_rate=0.05,
     inner_steps=5,
     test_steps=50,
@@ -89,6 +92,15 @@ ROWS = (
         | _published("[IMG] poster", {(5, 5): 98.83, (20, 1): 84.60})
         | _published("[2ND]", {(20, 5): 96.29}),
         "trained on human labels, the upper bound; the shipped script takes 120,000 steps",
+    ),
+    _row(
+        "oracle-maml-published-head",
+        "Oracle MAML, head from N(0, 1)",
+        Experiment(dataclasses.replace(CACTUS_MAML, head_deviation=1.0), training=MAML_TRAINING),
+        _published("[MEM]", {(5, 1): 94.46})
+        | _published("[IMG] poster", {(5, 5): 98.83, (20, 1): 84.60})
+        | _published("[2ND]", {(20, 5): 96.29}),
+        "as oracle-maml, with the published initial weights of the last layer",
     ),
     _row(
         "oracle-protonet",

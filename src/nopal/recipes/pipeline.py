@@ -36,6 +36,7 @@ from nopal.runs import (
     MetricsLog,
     NaNGuard,
     Progress,
+    RunFolder,
     Score,
     load_run,
     open_run,
@@ -48,13 +49,13 @@ EVALUATION_SEED = 6
 TEST_QUERIES = 5
 
 
-def fit_encoder(images: ImageSet, options: EncoderOptions, made: str = "") -> Encoder:
+def fit_encoder(images: ImageSet, options: EncoderOptions, data: str = "") -> Encoder:
     """The encoder that `options` name, fitted on the images."""
     if options.name == "raw":
-        return Raw.fit(images.images, data=made)
+        return Raw.fit(images.images, data=data)
     if options.name == "zca":
-        return ZCA.fit(images.images, data=made)
-    return PCA.fit(images.images, dimensions=options.dimensions, whiten=options.name == "pca_whitened", data=made)
+        return ZCA.fit(images.images, data=data)
+    return PCA.fit(images.images, dimensions=options.dimensions, whiten=options.name == "pca_whitened", data=data)
 
 
 def cluster(vectors: Float[np.ndarray, "n d"] | Float[Array, "n d"], options: PartitionOptions) -> Partitions:
@@ -76,37 +77,60 @@ def keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
     return first, second
 
 
-def meta_train(
+def begin_run(
     path: str | Path,
-    images: ImageSet,
-    partitions: Partitions,
+    shape: tuple[int, int, int],
     learner: MetaLearnerOptions,
     training: TrainingOptions,
     *,
     made: dict[str, Any],
-    validation: ImageSet | None = None,
-    resume: bool = False,
     every: int = 100,
-    label: str = "meta-training",
-    chunk: int | None = None,
-) -> MetaLearner:
-    """Meta-train in the run folder `path`: configuration, metrics, checkpoints, a picture of the first task, the learner.
+    resume: bool = False,
+) -> RunFolder:
+    """A run folder with everything that decides the result in `config.json`; `made` says where the tasks come from.
 
-    `made` says where images and partitions came from. With `resume`, goes on from the last checkpoint, or returns the learner of a run
-    that was finished. `every` is the number of steps between checkpoints and log lines; `validation` are labelled images whose tasks are
-    tried ten times in the run. Raises `NopalError` for a folder that is in use, and `Interrupted` after Ctrl-C.
+    `every` is the number of steps between checkpoints and log lines. With `resume`, the run that is there goes on, perhaps
+    for more steps. Raises `NopalError` for a folder that is in use or can't be written.
     """
-    config = {
-        "learner": to_plain(learner),
-        "training": to_plain(training),
-        "shape": images.shape,
-        "made": made,
-        "every": every,
-    }
-    run = open_run(path, config, resume=resume, may_differ=["training.steps"])
+    choices = {"learner": to_plain(learner), "training": to_plain(training)}
+    config = choices | {"shape": shape, "made": made, "every": every}
+    return open_run(path, config, resume=resume, may_differ=["training.steps"])
+
+
+def make_partitions(
+    run: RunFolder, images: ImageSet, encoder: EncoderOptions | None, partitions: PartitionOptions | None
+) -> Partitions:
+    """Partitions from labels or, where options are given, from k-means on encoded images; those are kept in the run folder."""
+    if encoder is None or partitions is None:
+        return from_labels(images.need_labels())
+    kept = run.path / "partitions.npz"
+    if kept.exists():
+        return Partitions.load(kept)
+    encode = fit_encoder(images, encoder, data=f"{len(images)} meta-training images")
+    encode.save(run.path / "encoder.npz")
+    made = cluster(encode(images.images), partitions)
+    made.save(kept)
+    return made
+
+
+def meta_train(
+    run: RunFolder,
+    images: ImageSet,
+    partitions: Partitions,
+    *,
+    validation: ImageSet | None = None,
+    label: str = "meta-training",
+) -> MetaLearner:
+    """Meta-train as the run's configuration says, or go on from its last checkpoint; a finished run's learner is returned as it is.
+
+    Metrics, checkpoints, a picture of a task and the learner go into the run folder. `validation` are labelled images whose tasks
+    are tried ten times in the run. Raises `Interrupted` after Ctrl-C and `NopalError` where the loss is no longer a number.
+    """
+    options = from_plain(MetaLearnerOptions, run.config["learner"])
+    training = from_plain(TrainingOptions, run.config["training"])
     tasks = Classification(images.images, partitions, way=training.way, shot=training.shot, query=training.query)
     weights, key = keys(training.seed)
-    fresh = learner.build(images.shape, training.way, weights)
+    fresh = options.build(images.shape, training.way, weights)
     finished = Checkpoints(run.path / "learner", keep=1)
     if finished.latest() == training.steps:
         return finished.restore(calibrated_like(fresh))
@@ -116,30 +140,29 @@ def meta_train(
     if start:
         state = run.checkpoints.restore(state, start)
     draw_tasks(tasks, run.path / "tasks.png")
-    total = training.steps
-    clock = Stopwatch(run.path / "seconds.txt")
+    every, clock = run.config["every"], Stopwatch(run.path / "seconds.txt")
     with (
         MetricsLog(run.path, every=every, resume_step=start) as log,
-        Progress(total, start, label) as progress,
+        Progress(training.steps, start, label) as progress,
         Interrupts(run.checkpoints) as interrupts,
     ):
-        hooks: list[Hook] = [NaNGuard(), log, progress]
-        if validation is not None:
-            hooks.append(Every(max(total // 10, 1), validate_on(validation, training, log)))
-        hooks += [Checkpointer(run.checkpoints, every, last=total), lambda _: clock.write(), interrupts]
+        hooks: list[Hook] = [NaNGuard(), log]
+        if validation is not None and options.statistics != "running":
+            hooks.append(Every(max(training.steps // 10, 1), validate_on(validation, training, log)))
+        save = Checkpointer(run.checkpoints, every, last=training.steps)
         trained = train(
             fresh,
             tasks,
-            steps=total,
+            steps=training.steps,
             tasks_per_step=training.tasks_per_step,
             optimiser=optimiser,
             key=key,
-            hooks=hooks,
-            chunk=chunk or min(every, 20),
+            hooks=[*hooks, save, lambda _: clock.write(), progress, interrupts],
+            chunk=min(every, 20),
             state=state,
             start=start,
         )
-    finished.save(total, trained)
+    finished.save(training.steps, trained)
     return trained
 
 
@@ -151,10 +174,7 @@ def validate_on(images: ImageSet, training: TrainingOptions, log: MetricsLog) ->
     )
 
     def validate(moment: Moment) -> None:
-        learner = moment.state.learner
-        if learner.statistics == "running":
-            return
-        scores = evaluate(learner, tasks, key=jax.random.key(EVALUATION_SEED), episodes=50)
+        scores = evaluate(moment.state.learner, tasks, key=jax.random.key(EVALUATION_SEED), episodes=50)
         log.log(moment.step, {"validation_score": scores.mean})
 
     return validate

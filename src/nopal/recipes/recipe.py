@@ -33,11 +33,11 @@ class Recipe:
     budgets: dict[Budget, int] = dataclasses.field(default_factory=dict)
     note: str = ""
 
-    def at(self, budget: Budget, seed: int = 0) -> Experiment:
-        """The experiment with that many steps and that seed."""
+    def at(self, budget: Budget, seed: int = 0, steps: int | None = None) -> Experiment:
+        """The experiment with the budget's steps (or `steps`) and that seed."""
         training, partitions = self.experiment.training, self.experiment.partitions
         if training:
-            training = dataclasses.replace(training, steps=self.budgets.get(budget, training.steps), seed=seed)
+            training = dataclasses.replace(training, steps=steps or self.budgets.get(budget, training.steps), seed=seed)
         if partitions:
             partitions = dataclasses.replace(partitions, seed=seed)
         return dataclasses.replace(self.experiment, training=training, partitions=partitions)

@@ -16,13 +16,16 @@ INCHES = 0.56
 
 
 def contact_sheet(
-    images: Shaped[np.ndarray, "way per_class h w c"] | Shaped[Array, "way per_class h w c"], *, shot: int, title: str = ""
+    images: Shaped[np.ndarray, "way per_class h w c"] | Shaped[Array, "way per_class h w c"],
+    *,
+    shot: int,
+    title: str = "",
 ) -> Figure:
-    """A row for each class (labels 0 to way - 1): its first `shot` images are the support, those behind the rule its queries.
+    """A row for each class (labels 0 to way - 1): its first `shot` images are support, those behind the rule queries.
 
-    Images are bytes or numbers in [0, 1] with 1 or 3 channels. Drawings in white on black (one channel, more than half of it
-    black) are shown as black on white, like ink on paper. Raises `NopalError` for other numbers or channels, and for a shot
-    that is no number of images.
+    Images are bytes or numbers in [0, 1] with 1 or 3 channels. Drawings in white on black (one channel, more than half
+    of it black) are shown as black on white, like ink on paper. Raises `NopalError` for other numbers or channels, and
+    for a shot that is no number of images.
     """
     pictures = _displayable(np.asarray(images))
     way, per_class, height, width, _ = pictures.shape
@@ -57,7 +60,9 @@ def _displayable(images: Shaped[np.ndarray, "way per_class h w c"]) -> Float[np.
         found = f"from {numbers.min()} to {numbers.max()}" if numbers.size else "of an empty array"
         raise NopalError(f"Images have numbers {found}, expected bytes or numbers from 0 to 1; scale them first.")
     if images.shape[-1] not in (1, 3):
-        raise NopalError(f"Images have {images.shape[-1]} channels, expected 1 (grey) or 3 (colour); leave the others out.")
+        raise NopalError(
+            f"Images have {images.shape[-1]} channels, expected 1 (grey) or 3 (colour); leave the others out."
+        )
     if images.shape[-1] == 1 and np.median(numbers) < 0.1:
         numbers = 1 - numbers
     return np.broadcast_to(numbers, (*images.shape[:-1], 3))

@@ -19,13 +19,13 @@ PALETTE = ("#3d9a62", "#d1477f", "#4a83cf", "#d08a1c", "#8f6fd0", "#2fa3a8", "#a
 
 
 def curves_figure(runs: Mapping[str, str | os.PathLike[str]], *, metric: str = "accuracy") -> Figure:
-    """A line for each run, given by its name and the path of its `metrics.csv` (step, loss, score, maybe validation_score).
+    """A line for each run, by its name and the path of its `metrics.csv` (step, loss, score, maybe validation_score).
 
-    `metric` is 'accuracy' (scores are fractions, drawn in percent), 'loss', or the name of another score. Faint lines are what was
-    logged, strong lines their moving average over a fifteenth of the run, dots the scores on validation tasks. Raises
-    `NopalError` for a file that is missing, damaged, or without such numbers.
+    `metric` is 'accuracy' (scores are fractions, drawn in percent), 'loss', or the name of another score. Faint lines
+    are what was logged, strong lines their moving average over a fifteenth of the run, dots the scores on validation
+    tasks. Raises `NopalError` for a file that is missing, damaged, or without such numbers.
     """
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
     axes = figure.add_subplot()
     column = "loss" if metric == "loss" else "score"
     scale = 100 if metric == "accuracy" else 1
@@ -37,20 +37,20 @@ def curves_figure(runs: Mapping[str, str | os.PathLike[str]], *, metric: str = "
         axes.plot(steps, scale * values, color=colour, linewidth=0.8, alpha=0.3)
         handles += axes.plot(steps, scale * _smoothed(values), color=colour, linewidth=2, label=name)
         if column == "score" and "validation_score" in metrics:
-            steps, values = _present(metrics, "validation_score", path)
+            steps, values = (_thinned(x, most=40) for x in _present(metrics, "validation_score", path))
             axes.plot(steps, scale * values, "o", color=colour, markersize=4.5)
     if len(axes.lines) > 2 * len(runs):
         handles.append(Line2D([], [], marker="o", linestyle="", color=INK, markersize=4.5, label="validation tasks"))
-    axes.set_xlabel("steps of meta-training", color=INK)
-    axes.set_ylabel("accuracy, %" if metric == "accuracy" else metric.replace("_", " "), color=INK)
+    axes.set_xlabel("steps of meta-training", color=INK, fontsize=9)
+    axes.set_ylabel("accuracy, %" if metric == "accuracy" else metric.replace("_", " "), color=INK, fontsize=9)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.tick_params(colors=INK, length=0)
+    axes.tick_params(colors=INK, length=0, labelsize=9)
     axes.grid(axis="y", color=INK, alpha=0.15, linewidth=0.6)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(INK)
-    figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False, labelcolor=INK)
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, frameon=False, fontsize=9, labelcolor=INK)
     return figure
 
 
@@ -61,9 +61,13 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, Float[np.ndarray, "n
             header, *rows = csv.reader(file)
             table = np.array([[float(cell or "nan") for cell in row] for row in rows]).reshape(len(rows), len(header))
     except OSError as error:
-        raise NopalError(f"Cannot read {path} ({error.strerror}); expected the metrics.csv of a run, name that.") from error
+        raise NopalError(
+            f"Cannot read {path} ({error.strerror}); expected the metrics.csv of a run, name that."
+        ) from error
     except ValueError as error:
-        raise NopalError(f"{path} is damaged ({error}); expected rows of numbers below one header, train again.") from error
+        raise NopalError(
+            f"{path} is damaged ({error}); expected rows of numbers below one header, train again."
+        ) from error
     return dict(zip(header, table.T))
 
 
@@ -72,7 +76,9 @@ def _present(
 ) -> tuple[Float[np.ndarray, "m"], Float[np.ndarray, "m"]]:
     """Steps and values of a column where it holds numbers."""
     if not {"step", column} <= metrics.keys():
-        raise NopalError(f"{path} has the columns {', '.join(metrics)}; expected step and {column}: name the metrics.csv of a run.")
+        raise NopalError(
+            f"{path} has the columns {', '.join(metrics)}; expected step and {column}: name the metrics.csv of a run."
+        )
     kept = np.isfinite(metrics[column])
     if not kept.any():
         raise NopalError(f"{path} has 0 numbers in its column {column}, expected at least one; train for longer.")

@@ -9,14 +9,14 @@ import io
 import itertools
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
 from PIL import Image
 
-from nopal.errors import NopalError
+from nopal.runs.files import write_text
 
 INK = "#2b2f2d"
 """Figures that draw their text and axes in this colour follow the page from light to dark."""
@@ -37,7 +37,7 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A heading (may be empty) over paragraphs of plain text, tables and pictures; neighbouring pictures stand side by side."""
+    """A heading (or "") over paragraphs of plain text, tables, and pictures: neighbouring ones stand side by side."""
 
     heading: str
     parts: Sequence[str | Markup | Picture]
@@ -45,8 +45,8 @@ class Section:
 
 def report_page(title: str, sections: Iterable[Section]) -> str:
     """The whole page; same figures and words, same bytes."""
-    salt = itertools.count()
-    body = "\n".join(_section(section, salt) for section in sections)
+    numbers = itertools.count()
+    body = "\n".join(_section(section, numbers) for section in sections)
     title = html.escape(title)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -57,69 +57,60 @@ def report_page(title: str, sections: Iterable[Section]) -> str:
 
 
 def write_page(path: str | os.PathLike[str], page: str) -> None:
-    """Write beside `path`, then rename: a reader never sees half a page. Raises `NopalError` where that is impossible."""
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(page, encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise NopalError(f"The report cannot be written to {path} ({error.strerror}); name a file in a writable folder.") from error
+    """The page is there whole or not at all; raises `NopalError` where it cannot be written."""
+    write_text(Path(path), page)
 
 
-def _section(section: Section, salt: Iterable[int]) -> str:
-    heading = f"<h2>{html.escape(section.heading)}</h2>\n" if section.heading else ""
-    blocks = []
+def _section(section: Section, numbers: Iterator[int]) -> str:
+    blocks = [f"<h2>{html.escape(section.heading)}</h2>"] if section.heading else []
     for pictures, parts in itertools.groupby(section.parts, lambda part: isinstance(part, Picture)):
-        if pictures:
-            blocks.append('<div class="pictures">' + "".join(_picture(part, salt) for part in parts) + "</div>")
-        else:
-            blocks += [part if isinstance(part, Markup) else f"<p>{html.escape(part)}</p>" for part in parts]
-    return f"<section>\n{heading}" + "\n".join(blocks) + "\n</section>"
+        group = "\n".join(_part(part, numbers) for part in parts)
+        blocks.append(f'<div class="pictures">\n{group}\n</div>' if pictures else group)
+    return "\n".join(["<section>", *blocks, "</section>"])
 
 
-def _picture(picture: Picture, salt: Iterable[int]) -> str:
-    caption = f"<figcaption>{html.escape(picture.caption)}</figcaption>" if picture.caption else ""
-    return f"<figure>{_svg(picture, next(iter(salt)))}{caption}</figure>"
+def _part(part: str | Markup | Picture, numbers: Iterator[int]) -> str:
+    if isinstance(part, Picture):
+        caption = f"<figcaption>{html.escape(part.caption)}</figcaption>" if part.caption else ""
+        return f"<figure>{_svg(part, next(numbers))}{caption}</figure>"
+    return part if isinstance(part, Markup) else f"<p>{html.escape(part)}</p>"
 
 
-def _svg(picture: Picture, salt: int) -> str:
+def _svg(picture: Picture, number: int) -> str:
     """The figure as inline SVG. Ids differ from figure to figure, for a page has one name space for all of them."""
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"nopal-{salt}"}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"nopal-{number}"}):
         picture.figure.savefig(buffer, format="svg", dpi=160, transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg).replace(INK, "currentColor")
     svg = re.sub(r'data:image/png;base64,([^"]+)', lambda match: _as_webp(match[1]), svg)
-    view = re.search(r'viewBox="[^"]*"', svg)
-    assert view
-    width = 96 * picture.figure.get_figwidth()
-    opening = f'<svg role="img" aria-label="{html.escape(picture.alt)}" {view[0]} style="max-width:{width:.0f}px">'
-    return re.sub(r"<svg[^>]*>", lambda _: opening, svg, count=1).strip()
+    label, width = html.escape(picture.alt), 110 * picture.figure.get_figwidth()
+
+    def opening(match: re.Match[str]) -> str:
+        return f'<svg role="img" aria-label="{label}" {match[1]} style="max-width:{width:.0f}px">'
+
+    return re.sub(r'<svg[^>]*(viewBox="[^"]*")[^>]*>', opening, svg, count=1).strip()
 
 
 def _as_webp(png: str) -> str:
-    """A sheet of photographs shrinks to a tenth; drawings to a third."""
+    """The same picture, much smaller."""
     buffer = io.BytesIO()
-    Image.open(io.BytesIO(base64.b64decode(png))).save(buffer, format="WEBP", quality=88, method=6)
+    Image.open(io.BytesIO(base64.b64decode(png))).save(buffer, format="WEBP", quality=88)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-_CACTUS = (
-    '<svg class="mark" viewBox="0 0 40 44" aria-hidden="true"><g fill="var(--pad)"><ellipse cx="20" cy="31" rx="9" ry="12"/>'
-    '<ellipse cx="9.500" cy="14" rx="6.500" ry="9.500" transform="rotate(-28 9.500 14)"/>'
-    '<ellipse cx="30" cy="13.500" rx="6" ry="9" transform="rotate(26 30 13.500)"/></g><g fill="var(--pear)">'
-    '<ellipse cx="34.500" cy="3.800" rx="2.600" ry="3.400" transform="rotate(26 34.500 3.800)"/>'
-    '<ellipse cx="4.400" cy="4.200" rx="2.600" ry="3.400" transform="rotate(-28 4.400 4.200)"/></g></svg>'
-).replace("00", "")
+_CACTUS = """<svg class="mark" viewBox="0 0 40 44" aria-hidden="true"><g fill="var(--pad)">
+<ellipse cx="20" cy="31" rx="9" ry="12"/><ellipse cx="9.5" cy="14" rx="6.5" ry="9.5" transform="rotate(-28 9.5 14)"/>
+<ellipse cx="30" cy="13.5" rx="6" ry="9" transform="rotate(26 30 13.5)"/></g><g fill="var(--pear)">
+<ellipse cx="34.5" cy="3.8" rx="2.6" ry="3.4" transform="rotate(26 34.5 3.8)"/>
+<ellipse cx="4.4" cy="4.2" rx="2.6" ry="3.4" transform="rotate(-28 4.4 4.2)"/></g></svg>"""
 
 _STYLE = """
-:root { color-scheme: light dark; --page: #fcfbf8; --text: #24292a; --faint: #667069; --line: #dfe0d8; --bar: #d9ead9;
+:root { color-scheme: light dark; --page: #fcfbf8; --text: #24292a; --faint: #667069; --line: #dfe0d8;
   --pad: #3d8b5a; --pear: #cc3a78; }
 @media (prefers-color-scheme: dark) { :root { --page: #161a18; --text: #e4e8e3; --faint: #98a39b; --line: #333a36;
-  --bar: #274233; --pad: #58ae78; --pear: #e0659a; } }
+  --pad: #58ae78; --pear: #e0659a; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--text); -webkit-text-size-adjust: 100%;
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif; }
@@ -131,12 +122,16 @@ h2 { margin: 2.6rem 0 .6rem; font-size: 1.2rem; letter-spacing: -.01em; }
 p { max-width: 44rem; margin: .7rem 0; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; margin: 1.2rem 0; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .42rem .75rem; text-align: left; vertical-align: baseline; border-bottom: 1px solid var(--line); }
+th, td { padding: .5rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 thead th { color: var(--faint); font-weight: 500; font-size: .82rem; vertical-align: bottom; }
-tbody th { font-weight: 600; }
+td:not(.score) { min-width: 6.5rem; }
+th:first-child { padding-left: 0; }
+tbody th { font-weight: 600; min-width: 9rem; position: sticky; left: 0; background: var(--page); }
 .score { text-align: right; white-space: nowrap; }
-td.score { background: linear-gradient(to right, var(--bar) var(--share, 0%), transparent 0) no-repeat 0 50% / 100% 62%; }
-td.score small { color: var(--faint); font-size: .85em; }
+td small { color: var(--faint); font-size: .85em; }
+td i { display: block; height: 4px; margin: .15rem 0 .1rem; border-radius: 2px; min-width: 5rem;
+  background: linear-gradient(to right, var(--pad) var(--share), var(--line) 0); }
+.scroll ~ p { margin: .35rem 0; color: var(--faint); font-size: .85rem; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 1rem 2rem;
   align-items: start; margin: 1.2rem 0; }
 figure { margin: 0; min-width: 0; }

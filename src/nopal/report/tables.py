@@ -1,4 +1,4 @@
-"""Tables of scores for the terminal, for Markdown and for HTML, and the page of results; every number comes from a run's record."""
+"""Tables of scores for the terminal, Markdown and HTML, and the page of results made of the records of runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nopal.report.page import Markup
 
 STATISTICS = {
     "support": "taken from the labelled examples of the task, for the queries too",
-    "transductive": "taken from all queries of the task at once, so that the prediction for one query depends on the others",
+    "transductive": "taken from all queries of the task at once, so that the prediction for one depends on the others",
     "running": "fixed before the test, the same for every task",
     "none": "not used",
 }
@@ -37,8 +37,11 @@ Column = tuple[int, int, str]
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A learner with its scores as records hold them (accuracies in percent), the statistics that its normalisation used
-    (a word of `STATISTICS`), and any further columns by their headings, for instance `{"budget": "3,000 steps"}`."""
+    """A learner with its scores as records hold them (accuracies in percent).
+
+    `statistics` says what its normalisation used, in a word of `STATISTICS`; `details` are further columns by their
+    headings, for instance `{"budget": "3,000 steps"}`.
+    """
 
     name: str
     scores: Sequence[Score]
@@ -56,8 +59,8 @@ def rows_of(record: Record) -> list[Row]:
         kind, transductive = score.get("statistics"), score.get("transductive")
         if kind not in STATISTICS or transductive != (kind == "transductive"):
             raise NopalError(
-                f"A score of {record['learner']} has statistics {kind!r} and transductive {transductive!r}; expected one of "
-                f"{', '.join(STATISTICS)}, and transductive true for that word alone: correct the record or run it again."
+                f"A score of {record['learner']} has statistics {kind!r} and transductive {transductive!r}; expected "
+                f"one of {', '.join(STATISTICS)}, and transductive true for that word alone: run it again."
             )
         kinds.setdefault(kind, []).append(score)
     details = {"budget": budget_text(record["budget"])}
@@ -65,13 +68,23 @@ def rows_of(record: Record) -> list[Row]:
 
 
 def text_table(rows: Sequence[Row], title: str = "") -> Table:
-    """For the terminal, as in `rich.print(text_table(rows))`."""
+    """For the terminal, as in `rich.print(text_table(rows))`; published numbers stand below one's own."""
     columns, headings, lines = _grid(rows)
-    table = Table(title=Text(title, style="bold") if title else None, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=Text(title, style="bold") if title else None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     for i, heading in enumerate(headings):
-        table.add_column(Text(heading), justify="right" if 0 < i <= len(columns) else "left")
-    for line in lines:
-        table.add_row(*map(Text, line))
+        if 0 < i <= len(columns):
+            table.add_column(Text(heading.replace(" ", "\n", 1)), justify="right", no_wrap=True)
+        else:
+            table.add_column(Text(heading), no_wrap=heading == "statistics", overflow="fold")
+    for row, line in zip(rows, lines):
+        scores = _scores(row)
+        numbers = [_text_score(scores.get(column)) for column in columns]
+        table.add_row(Text(line[0]), *numbers, *map(Text, line[len(columns) + 1 :]))
     return table
 
 
@@ -79,22 +92,25 @@ def markdown_table(rows: Sequence[Row]) -> str:
     """For Markdown, without a newline at the end; details may hold Markdown of their own, such as a link."""
     columns, headings, lines = _grid(rows)
     rule = ["---", *["---:"] * len(columns), *["---"] * (len(headings) - 1 - len(columns))]
-    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in [headings, rule, *lines])
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in [headings, rule, *lines]
+    )
 
 
 def html_table(rows: Sequence[Row]) -> Markup:
-    """For a page of `report_page`; a bar behind every accuracy shows its share of 100%."""
+    """For `report_page`, where `table_legend` should follow; a bar below every accuracy shows its share of 100%."""
     columns, headings, lines = _grid(rows)
     kinds = ["", *[' class="score"'] * len(columns), *[""] * (len(headings) - 1 - len(columns))]
     head = "".join(f'<th scope="col"{kind}>{html.escape(heading)}</th>' for kind, heading in zip(kinds, headings))
     body = ""
     for row, line in zip(rows, lines):
-        name, *cells = map(html.escape, line)
         scores = _scores(row)
         numbers = [_html_score(scores.get(column)) for column in columns]
-        others = [f"<td>{cell}</td>" for cell in cells[len(columns) :]]
-        body += f'<tr><th scope="row">{name}</th>{"".join(numbers + others)}</tr>\n'
-    return Markup(f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>')
+        others = [f"<td>{html.escape(cell)}</td>" for cell in line[len(columns) + 1 :]]
+        body += f'<tr><th scope="row">{html.escape(row.name)}</th>{"".join(numbers + others)}</tr>\n'
+    return Markup(
+        f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>'
+    )
 
 
 def table_legend(rows: Sequence[Row]) -> list[str]:
@@ -114,14 +130,17 @@ def table_legend(rows: Sequence[Row]) -> list[str]:
         legend.append("In parentheses: the published number" + (f" ({found})." if found else "."))
     used = {row.statistics for row in rows}
     kinds = "; ".join(f"{kind}: {meaning}" for kind, meaning in STATISTICS.items() if kind in used)
-    return [*legend, f"Statistics are the means and variances by which a network normalises its activations. {kinds.capitalize()}."]
+    return [
+        *legend,
+        f"Statistics are the means and variances by which a network normalises its activations. {kinds.capitalize()}.",
+    ]
 
 
-def results_page(records: Sequence[Record], title: str, intro: str) -> str:
+def results_page(records: Sequence[Record], title: str, intro: str, folder: str = "../results") -> str:
     """A Markdown page with a table for each data set, its rows in the order of `records`.
 
-    A record's own path, relative to the page, is expected under `file`; without it the row has no link. Raises `NopalError`
-    where there are no records.
+    `folder` is where the records lie, seen from the page: a row links to `folder/file` of a record that has a `file`,
+    as those of `read_records` do. Raises `NopalError` where there are no records.
     """
     if not records:
         raise NopalError("Found 0 records of runs, expected at least one; make one with `nopal run` first.")
@@ -130,7 +149,7 @@ def results_page(records: Sequence[Record], title: str, intro: str) -> str:
     for data in dict.fromkeys(record["data"] for record in records):
         chosen = [record for record in records if record["data"] == data]
         machines = list(dict.fromkeys(str(record["hardware"]) for record in chosen))
-        rows = [_with_particulars(row, record, machines) for record in chosen for row in rows_of(record)]
+        rows = [_with_particulars(row, record, machines, folder) for record in chosen for row in rows_of(record)]
         notes = "\\\n".join(f"<sup>{i}</sup> {machine}" for i, machine in enumerate(machines, 1))
         blocks += [f"## {data}", markdown_table(rows), notes]
     return "\n\n".join(blocks) + "\n"
@@ -144,21 +163,21 @@ def budget_text(budget: Mapping[str, Any]) -> str:
     return f"{steps:,} of {published:,} steps" if published else f"{steps:,} steps"
 
 
-def time_text(seconds: float) -> str:
+def time_text(seconds: int | float) -> str:
     """For instance '45 s', '11 min', '1 h 25 min'."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _with_particulars(row: Row, record: Record, machines: list[str]) -> Row:
+def _with_particulars(row: Row, record: Record, machines: list[str], folder: str) -> Row:
     recipe = f"`{record['recipe']}`"
     particulars = {
         "tasks": ", ".join(f"{tasks:,}" for tasks in sorted({score["tasks"] for score in row.scores})),
         "seed": str(record["seed"]),
         "time": f"{time_text(record['wall_seconds'])} <sup>{machines.index(str(record['hardware'])) + 1}</sup>",
-        "record": f"[{recipe}]({record['file']})" if record.get("file") else recipe,
+        "record": f"[{recipe}]({folder}/{record['file']})" if record.get("file") else recipe,
     }
     return dataclasses.replace(row, details={**row.details, **particulars})
 
@@ -193,23 +212,32 @@ def _heading(column: Column) -> str:
 
 
 def _number(score: Score) -> tuple[str, str, str]:
-    """Mean, interval and published number; the last two may be empty."""
+    """Mean, interval and published number; the last two may be empty (chance is exact)."""
     digits = 1 if score["metric"] == "accuracy" else 3
     ci95, published = score.get("ci95"), score.get("published")
-    interval = f" ± {ci95:.{digits}f}" if ci95 is not None else ""
+    interval = f" ± {ci95:.{digits}f}" if ci95 else ""
     other = f" ({' '.join(filter(None, [f'{published:g}', _mark(score)]))})" if published is not None else ""
     return f"{score['mean']:.{digits}f}", interval, other
 
 
 def _mark(score: Score) -> str:
     """The mark of a published number's source, such as '[IMG]'; '' where it has none."""
-    found = re.search("|".join(SOURCES), score.get("published_source") or "")
+    found = re.search(rf"\b({'|'.join(SOURCES)})\b", score.get("published_source") or "")
     return f"[{found[0]}]" if found else ""
+
+
+def _text_score(score: Score | None) -> Text:
+    """Without the mark, for terminals are narrow."""
+    if score is None:
+        return Text()
+    mean, interval, published = _number({**score, "published_source": None})
+    return Text.assemble(mean, interval, ("\n" + published.strip() if published else "", "dim"))
 
 
 def _html_score(score: Score | None) -> str:
     if score is None:
         return '<td class="score"></td>'
-    mean, *rest = _number(score)
-    share = f' style="--share:{score["mean"]:.1f}%"' if score["metric"] == "accuracy" else ""
-    return f'<td class="score"{share}>{mean}<small>{html.escape("".join(rest))}</small></td>'
+    mean, interval, published = _number(score)
+    bar = f'<i style="--share:{score["mean"]:.1f}%"></i>' if score["metric"] == "accuracy" else ""
+    below = f"<small>{published.strip()}</small>" if published else ""
+    return f'<td class="score">{mean}<small>{interval}</small>{bar}{below}</td>'

@@ -1,0 +1,29 @@
+"""The command `nopal`: what has to be set before JAX starts, then the commands themselves."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run the command line; NopalError becomes one sentence and exit status 2."""
+    import jax
+
+    jax.config.update("jax_num_cpu_devices", devices())
+    from nopal.data.download import cache_folder
+
+    jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
+    from nopal.cli import run
+
+    sys.exit(run())
+
+
+def devices() -> int:
+    """CPU cores that count as devices: `NOPAL_DEVICES`, or all that this process may use."""
+    asked = os.environ.get("NOPAL_DEVICES", "")
+    return max(int(asked), 1) if asked.isdecimal() else len(os.sched_getaffinity(0))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,324 @@
+"""The command line: one function for each command, its arguments the options, its docstring the help."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+import rich.table
+import tyro
+from rich.console import Console
+from tyro.conf import Positional
+
+from nopal.errors import NopalError
+from nopal.recipes.options import EncoderOptions, MetaLearnerOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
+from nopal.recipes.recipe import Budget
+from nopal.recipes.sources import Split
+from nopal.runs import Interrupted
+
+console = Console()
+
+
+def demo(out: Path = Path("nopal-demo"), /, *, seed: int = 0, resume: bool = False, episodes: int = 1000, speed: float = 1.0) -> None:
+    """Do the main job on built-in characters: cluster, meta-train, test on unseen scripts; about three minutes on two cores.
+
+    Args:
+        out: folder for the report, the records and the runs
+        seed: of clustering, weights and tasks
+        resume: go on with an interrupted demo
+        episodes: test tasks for each number
+        speed: divides the numbers of training steps, for a quicker look
+    """
+    from nopal.recipes.demo import run_demo
+
+    page = run_demo(out, seed=seed, resume=resume, episodes=episodes, speed=speed, console=console)
+    console.print(f"The report: {page}")
+
+
+def encode(
+    source: str, out: Path, /, *, split: Split = "train", encoder: EncoderOptions = EncoderOptions(), size: int | None = None
+) -> None:
+    """Turn images into vectors: OUT gets the images and vectors as an .npz file, OUT's folder the encoder.
+
+    Args:
+        source: a folder of images, an .npz file, or glyphs, omniglot, omniglot-background, mnist
+        out: the .npz file to write, with X (images), Y (labels, where there are any) and Z (vectors)
+        split: which part of a named data set
+        encoder: what turns an image into a vector
+        size: resize a folder's images to this many pixels a side
+    """
+    from nopal.data import save_arrays
+    from nopal.recipes.pipeline import fit_encoder
+    from nopal.recipes.sources import load_images
+
+    images = load_images(source, split=split, size=size)
+    fitted = fit_encoder(images, encoder, data=Path(source).name)
+    vectors = fitted(images.images)
+    save_arrays(out, images, vectors)
+    fitted.save(out.with_name("encoder.npz"))
+    console.print(f"{len(images):,} images became vectors of {vectors.shape[1]} numbers: {out} (encoder: {out.with_name('encoder.npz')})")
+
+
+def partition(vectors: Path, out: Path, /, *, options: PartitionOptions = PartitionOptions()) -> None:
+    """Cluster vectors many times over: OUT gets the partitions from which tasks are made.
+
+    Args:
+        vectors: an .npz file of `nopal encode` (or any with Z), or an .npy file
+        out: the .npz file to write
+        options: how to cluster
+    """
+    import numpy as np
+
+    from nopal.data import load_arrays, load_vectors
+    from nopal.partitions import summarise
+    from nopal.recipes.pipeline import cluster
+
+    made = cluster(load_vectors(vectors), options)
+    made.save(out)
+    labels = None
+    if vectors.suffix == ".npz":
+        with np.load(vectors) as file:
+            labels = load_arrays(vectors).labels if {"X", "Y"} <= set(file.files) else None
+    console.print(summarise(made, max(options.min_members, 6), labels))
+    console.print(f"The partitions: {out}")
+
+
+def train(
+    source: str,
+    partitions: Path | None,
+    out: Path,
+    /,
+    *,
+    learner: MetaLearnerOptions = ProtoNetOptions(),
+    training: TrainingOptions = TrainingOptions(),
+    split: Split = "train",
+    size: int | None = None,
+    every: int = 100,
+    resume: bool = False,
+) -> None:
+    """Meta-train a learner on tasks from partitions; OUT becomes its run folder.
+
+    Args:
+        source: the images that were encoded: a folder, an .npz file, or a data set by name
+        partitions: the file of `nopal partition`, or None for tasks from human labels
+        out: the run folder
+        learner: which learner, and its options
+        training: how to meta-train
+        split: which part of a named data set
+        size: resize a folder's images to this many pixels a side
+        every: steps between checkpoints and log lines
+        resume: go on from the last checkpoint in OUT
+    """
+    from nopal.partitions import Partitions
+    from nopal.recipes.pipeline import begin_run, make_partitions, meta_train
+    from nopal.recipes.sources import load_images
+
+    images = load_images(source, split=split, size=size)
+    divided = Partitions.load(partitions) if partitions else None
+    made = {"images": Path(source).name, "partitions": divided.made if divided else "labels"}
+    run = begin_run(out, images.shape, learner, training, made=made, every=every, resume=resume)
+    meta_train(run, images, divided or make_partitions(run, images, None, None))
+    console.print(f"The learner: {out}")
+
+
+def evaluate(
+    run: Path,
+    source: str,
+    /,
+    *,
+    at: tuple[str, ...] = ("5x1", "5x5"),
+    split: Split = "test",
+    episodes: int = 1000,
+    out: Path | None = None,
+) -> None:
+    """Judge a run's learner on human-labelled tasks, beside nearest neighbours on the embedding it was trained from.
+
+    Args:
+        run: the run folder
+        source: labelled images: a folder, an .npz file, or a data set by name
+        at: difficulties, as way x shot
+        split: which part of a named data set
+        episodes: test tasks for each difficulty
+        out: folder for the record (JSON) and the scores (CSV); the run folder by default
+    """
+    from nopal.recipes.judging import judge_run
+
+    judge_run(run, source, [parse_difficulty(text) for text in at], split, episodes, out or run, console)
+
+
+def report(runs: Positional[tuple[Path, ...]], /, *, out: Path = Path("report.html")) -> None:
+    """Write one self-contained page about some runs: scores, learning curves, tasks they were trained on.
+
+    Args:
+        runs: run folders
+        out: the page to write
+    """
+    from nopal.recipes.judging import write_report
+
+    write_report(runs, out)
+    console.print(f"The report: {out}")
+
+
+def fit(
+    folder: Path,
+    out: Path = Path("nopal-run"),
+    /,
+    *,
+    size: int = 28,
+    encoder: EncoderOptions = EncoderOptions(),
+    partitions: PartitionOptions | None = None,
+    learner: MetaLearnerOptions = ProtoNetOptions(),
+    training: TrainingOptions = TrainingOptions(tasks_per_step=1, steps=2000),
+    skip_unreadable: bool = False,
+    resume: bool = False,
+) -> None:
+    """From a folder of unlabelled images to a few-shot learner: encode, cluster, meta-train; OUT becomes its run folder.
+
+    Args:
+        folder: images, flat or in subfolders, whose names don't matter
+        out: the run folder
+        size: resize images to this many pixels a side; 84 suits photographs, if there is time
+        encoder: what turns an image into a vector
+        partitions: how to cluster; by default 20 times, into a twentieth as many clusters as there are images
+        learner: which learner, and its options
+        training: how to meta-train
+        skip_unreadable: leave out files that can't be read
+        resume: go on from the last checkpoint in OUT
+    """
+    from nopal.recipes.fitting import fit_folder
+
+    fit_folder(folder, out, size, encoder, partitions, learner, training, skip_unreadable, resume, console)
+    console.print(f"The learner: {out}; now sort a few examples into one folder per class and run `nopal predict {out} SUPPORT IMAGES`.")
+
+
+def predict(run: Path, support: Path, images: tuple[Path, ...], /, *, out: Path = Path("predictions.csv")) -> None:
+    """Adapt to a few labelled images and classify others; OUT gets file, class and probability.
+
+    Args:
+        run: the run folder of `nopal fit`, `train` or `run`
+        support: a folder with one subfolder of images for each class
+        images: images, or folders of them
+        out: the CSV file to write
+    """
+    from nopal.prediction import load_queries, load_support
+    from nopal.prediction import predict as classify
+    from nopal.recipes.pipeline import load
+
+    learner = load(run)
+    shape = learner.network.shape  # type: ignore[attr-defined]
+    if learner.statistics == "transductive":
+        console.print("This learner was trained with statistics of all queries; here it takes those of the support set.")
+    known = load_support(support, shape)
+    queries, files = load_queries(images, shape)
+    found = classify(learner, known, queries, files)
+    found.write(out)
+    if len(files) == 1:
+        best = int(found.probabilities[0].argmax())
+        console.print(f"{files[0]}: {found.classes[best]} ({found.probabilities[0, best]:.1%})")
+    console.print(f"{len(files):,} predictions: {out}")
+
+
+def recipes() -> None:
+    """List the published rows that can be run by name, with their published numbers."""
+    from nopal.recipes.running import RECIPES
+
+    table = rich.table.Table("name", "learner", "published (way x shot: percent)", "steps: demo, hour, published")
+    for recipe in RECIPES.values():
+        published = ", ".join(f"{n}x{k}: {p.mean} {p.source}" for (n, k), p in recipe.published.items())
+        steps = ", ".join(f"{steps:,}" for steps in recipe.budgets.values())
+        table.add_row(recipe.name, recipe.title, published or "-", steps or "no training")
+    console.print(table)
+
+
+def run_recipe(
+    name: str,
+    /,
+    *,
+    budget: Budget = "demo",
+    seed: int = 0,
+    steps: int | None = None,
+    out: Path | None = None,
+    results: Path = Path("results"),
+    episodes: int = 1000,
+    resume: bool = False,
+) -> None:
+    """Go from raw data to a row of a table, beside the published number.
+
+    Args:
+        name: a recipe, see `nopal recipes`
+        budget: demo takes minutes, hour about an hour on two cores, published what the paper took
+        seed: of clustering, weights and tasks
+        steps: meta-training steps, in place of the budget's
+        out: the run folder; runs/NAME-BUDGET-SEED by default
+        results: folder for the record
+        episodes: test tasks for each difficulty
+        resume: go on with an interrupted run
+    """
+    from nopal.recipes import running
+
+    recipe = running.find_recipe(name)
+    folder = out or Path("runs") / f"{name}-{budget}-{seed}"
+    record = running.run_recipe(
+        recipe, budget, folder, results, seed=seed, resume=resume, steps=steps, episodes=episodes, console=console
+    )
+    console.print(f"The record: {record}")
+
+
+def table(results: Path = Path("results"), /, *, out: Path | None = None) -> None:
+    """Make the page of results from the records.
+
+    Args:
+        results: the folder of records
+        out: the Markdown page to write; printed by default
+    """
+    from nopal.recipes.judging import results_table
+
+    page = results_table(results, out)
+    if out is None:
+        print(page)
+    else:
+        console.print(f"The table: {out}")
+
+
+def parse_difficulty(text: str) -> tuple[int, int]:
+    """(way, shot) of a text such as 5x1."""
+    found = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not found:
+        raise NopalError(f"{text!r} is no difficulty; expected way x shot, for instance 5x1.")
+    return int(found[1]), int(found[2])
+
+
+COMMANDS = {
+    "demo": demo,
+    "fit": fit,
+    "predict": predict,
+    "encode": encode,
+    "partition": partition,
+    "train": train,
+    "evaluate": evaluate,
+    "report": report,
+    "recipes": recipes,
+    "run": run_recipe,
+    "table": table,
+}
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0, 2 for bad input, or what the shell expects after a signal."""
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS, prog="nopal", description="Learn to learn from few examples, without labels.", args=arguments
+        )
+    except NopalError as error:
+        print(f"nopal: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as stop:
+        print(f"nopal: {stop}", file=sys.stderr)
+        return stop.exit_code
+    except KeyboardInterrupt:
+        print("nopal: Stopped; what was written stays.", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,98 @@
+"""What an encoder is: images in, one vector each out; fitted once, then saved with what made it."""
+
+from __future__ import annotations
+
+import abc
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Shaped
+
+from nopal.archive import read_archive, write_archive
+from nopal.data.images import as_float
+from nopal.errors import NopalError
+
+KIND = "nopal encoder 1"
+BATCH = 1024
+
+
+class Encoder(eqx.Module):
+    """`encoder(images)` are the embeddings of images of the one `shape` that it was fitted on.
+
+    A subclass has `embed` and fields that are arrays, and is made by its `fit`. The file of `save` holds these arrays;
+    its `made` is a JSON object with `encoder` (the name of the class), `options`, `shape`, `images` (how many it was
+    fitted on) and `data` (the caller's words about them). See `nopal.archive`.
+    """
+
+    shape: tuple[int, int, int] = eqx.field(static=True)
+    record: str = eqx.field(static=True)
+    classes: ClassVar[dict[str, type[Encoder]]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        Encoder.classes[cls.__name__] = cls
+
+    @abc.abstractmethod
+    def embed(self, x: Float[Array, "b h w c"]) -> Float[Array, "b d"]:
+        """Vectors of images in [0, 1]; pure, so that it can be compiled."""
+
+    @property
+    def made(self) -> dict[str, Any]:
+        """What made the encoder."""
+        return json.loads(self.record)
+
+    @property
+    def dimensions(self) -> int:
+        """d, the width of a vector."""
+        return jax.eval_shape(self.embed, jnp.zeros((1, *self.shape))).shape[1]
+
+    def __call__(self, images: Shaped[Array | np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n d"]:
+        """Embeddings of bytes, or of numbers in [0, 1]; raises `NopalError` for images of another shape."""
+        if images.shape[1:] != self.shape:
+            raise NopalError(
+                f"The images have shape {images.shape[1:]}, but this encoder was fitted on {self.shape} (height, "
+                "width, channels); resize them, or fit it again."
+            )
+        return self.vectors(images)
+
+    def vectors(self, images: Shaped[Array | np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n d"]:
+        """`embed` in batches, so that memory stays bounded."""
+        batches = [np.asarray(_embed(self, images[i : i + BATCH])) for i in range(0, len(images), BATCH)]
+        return np.concatenate(batches or [np.zeros((0, self.dimensions))]).astype(np.float32)
+
+    def save(self, path: str | Path) -> Path:
+        """Write one `.npz` (beside, then renamed); raises `NopalError` where that is impossible."""
+        arrays = {name: np.asarray(a) for name, a in vars(self).items() if name not in ("shape", "record")}
+        return write_archive(path, KIND, self.made, arrays)
+
+
+@eqx.filter_jit
+def _embed(encoder: Encoder, images: Shaped[Array | np.ndarray, "b h w c"]) -> Float[Array, "b d"]:
+    return encoder.embed(as_float(images))
+
+
+def describe(encoder: str, images: Shaped[np.ndarray, "n h w c"], data: str, **options: Any) -> dict[str, Any]:
+    """The two fields that every encoder has, as keyword arguments."""
+    shape = images.shape[1:]
+    made = {"encoder": encoder, "options": options, "shape": shape, "images": len(images), "data": data}
+    return {"shape": shape, "record": json.dumps(made)}
+
+
+def load_encoder(path: str | Path) -> Encoder:
+    """Read what `Encoder.save` wrote; raises `NopalError` where the file is absent, damaged or inconsistent."""
+    made, arrays = read_archive(path, KIND)
+    try:
+        height, width, channels = made["shape"]
+        known = {name: jnp.asarray(a) for name, a in arrays.items()}
+        encoder = Encoder.classes[made["encoder"]](shape=(height, width, channels), record=json.dumps(made), **known)
+        encoder.dimensions  # noqa: B018 (arrays that don't fit together are refused here)
+    except (KeyError, TypeError, ValueError) as error:
+        raise NopalError(
+            f"{path} does not hold a whole encoder ({type(error).__name__}: {error}); fit it again."
+        ) from None
+    return encoder

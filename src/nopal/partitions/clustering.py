@@ -1,0 +1,68 @@
+"""Partitions of vectors by k-means: the first half of CACTUs (Hsu, Levine & Finn, 2019)."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from nopal.errors import NopalError
+from nopal.numerics.kmeans import fit_kmeans
+from nopal.partitions.partition import Partitions
+
+
+def from_kmeans(
+    z: Float[Array | np.ndarray, "n d"],
+    *,
+    clusters: int = 500,
+    partitions: int = 50,
+    scaled: bool = True,
+    min_members: int = 0,
+    min_kept: float = 0.0,
+    retries: int = 10,
+    key: Key[Array, ""],
+) -> Partitions:
+    """`partitions` clusterings of the rows of `z` by k-means.
+
+    The first is of `z` as it is; for each of the others every dimension is scaled by a number drawn from Uniform(0, 1),
+    unless `scaled` is False: then they differ by their seeds. A partition is accepted if more than
+    `min_kept * clusters` of its clusters have at least `min_members` members; those that are not are drawn again, at
+    most `retries` times. By default all are accepted. Published: for R shots and queries together, `min_members` R + 1
+    and `min_kept` 0.75 (MAML; none for pixels), 16 and 0.8 (prototypical networks).
+
+    Raises `NopalError` for partitions that are never accepted, and where `fit_kmeans` does.
+    """
+    if partitions < 1:
+        raise NopalError(f"{partitions} partitions were asked for; expected at least 1.")
+    z = np.asarray(z, np.float32)
+    assignments = np.zeros((partitions, len(z)), np.int32)
+    todo = np.arange(partitions)
+    for attempt in range(retries + 1):
+        scale_key, seed_key = jax.random.split(jax.random.fold_in(key, attempt))
+        scales = np.array(
+            jax.random.uniform(scale_key, (partitions, z.shape[1])) if scaled else jnp.ones((partitions, z.shape[1]))
+        )
+        scales[0] = 1
+        assignments[todo] = fit_kmeans(z, scales[todo], clusters, key=seed_key).assignments
+        kept = np.array([(np.bincount(assignments[p], minlength=clusters) >= min_members).sum() for p in todo])
+        refused = ~(kept > min_kept * clusters) if min_kept > 0 else np.zeros(len(todo), bool)
+        if not refused.any():
+            break
+        todo = todo[refused]
+    else:
+        raise NopalError(
+            f"After {retries} retries {len(todo)} of {partitions} partitions have too few large clusters: at most "
+            f"{kept[refused].max()} of {clusters} have at least {min_members} members, expected more than "
+            f"{min_kept * clusters:g}; ask for fewer clusters, or lower min_members or min_kept."
+        )
+    made = {
+        "how": "k-means",
+        "clusters": clusters,
+        "partitions": partitions,
+        "scaled": scaled,
+        "min_members": min_members,
+        "min_kept": min_kept,
+        "key": np.asarray(jax.random.key_data(key)).tolist(),
+    }
+    return Partitions.from_assignments(assignments, clusters, made)

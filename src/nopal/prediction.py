@@ -1,0 +1,82 @@
+"""A person's few labelled images in, a class for every other image out."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from nopal.data import folder, load_image
+from nopal.data.images import ImageSet
+from nopal.errors import NopalError
+from nopal.learners.learner import MetaLearner
+from nopal.runs.files import write_text
+from nopal.tasks.episode import Examples
+from nopal.tasks.target import Categorical
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """The most probable class of each file, and all probabilities."""
+
+    files: tuple[str, ...]
+    classes: tuple[str, ...]
+    probabilities: Float[np.ndarray, "files classes"]
+
+    def write(self, path: str | Path) -> Path:
+        """A CSV file with the columns file, class, probability (of that class), and one for each class."""
+        text = io.StringIO()
+        lines = csv.writer(text, lineterminator="\n")
+        lines.writerow(["file", "class", "probability", *(f"p({name})" for name in self.classes)])
+        for file, row in zip(self.files, self.probabilities):
+            best = int(row.argmax())
+            lines.writerow([file, self.classes[best], f"{row[best]:.4f}", *(f"{p:.4f}" for p in row)])
+        return write_text(Path(path), text.getvalue())
+
+
+def load_support(path: str | Path, shape: tuple[int, int, int]) -> ImageSet:
+    """The labelled support folder of a task: one subfolder for each class, any number of images in each."""
+    images = folder(path, size=shape[:2], color="grey" if shape[2] == 1 else "rgb", labelled=True)
+    if len(images.classes) < 2:
+        raise NopalError(f"The support folder {path} has {len(images.classes)} class; expected a subfolder for each of 2 or more.")
+    return images
+
+
+def load_queries(paths: Sequence[str | Path], shape: tuple[int, int, int]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Images of `shape` from files and folders, and their names."""
+    images: list[np.ndarray] = []
+    names: list[str] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            found = folder(path, size=shape[:2], color="grey" if shape[2] == 1 else "rgb", labelled=False)
+            images.extend(found.images)
+            names.extend(str(path / file) for file in found.files)
+        else:
+            images.append(load_image(path, shape))
+            names.append(str(path))
+    return np.stack(images), tuple(names)
+
+
+def predict(
+    learner: MetaLearner, support: ImageSet, images: np.ndarray, files: Sequence[str], *, batch: int = 256
+) -> Predictions:
+    """Adapt to the support set, then classify the images.
+
+    A prediction never depends on the other images: a learner that was meta-trained with transductive statistics takes those of the
+    support set here. Raises `NopalError` where the learner can't tell that many classes apart.
+    """
+    if learner.statistics == "transductive":
+        learner = learner.with_statistics("support")
+    examples = Examples(support.images, support.need_labels(), Categorical(len(support.classes)))
+    adapted = learner.adapt(examples)
+    rows = [
+        np.asarray(jax.nn.softmax(adapted(images[start : start + batch]), axis=1))
+        for start in range(0, len(images), batch)
+    ]
+    return Predictions(tuple(files), support.classes, np.concatenate(rows))

@@ -1,0 +1,150 @@
+"""The main job on built-in data, in minutes: does meta-learning on clusters beat nearest neighbours on the embedding it clustered?"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from nopal.data import glyphs
+from nopal.evaluation import Scores
+from nopal.learners.learner import Learner
+from nopal.learners.nearest_neighbour import NearestNeighbour
+from nopal.partitions import Partitions, from_labels
+from nopal.recipes.options import EncoderOptions, MAMLOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
+from nopal.recipes.pipeline import (
+    EVALUATION_SEED,
+    TEST_QUERIES,
+    Stopwatch,
+    as_score,
+    begin_run,
+    cluster,
+    fit_encoder,
+    measure,
+    meta_train,
+)
+from nopal.report import (
+    Picture,
+    Row,
+    Section,
+    contact_sheet,
+    curves_figure,
+    html_table,
+    report_page,
+    table_legend,
+    text_table,
+    write_page,
+)
+from nopal.runs import make_record, write_record
+from nopal.tasks.classification import Classification
+
+ENCODER = EncoderOptions("pca", 64)
+PARTITIONS = PartitionOptions(clusters=500, partitions=20)
+DIFFICULTIES = ((5, 1), (20, 1))
+PROTONET = ProtoNetOptions(filters=32, downsample="stride", statistics="running")
+PROTONET_TRAINING = TrainingOptions(way=20, shot=1, query=5, tasks_per_step=1, steps=1000)
+MAML = MAMLOptions(
+    scale=False, epsilon=1e-3, head_deviation=1.0, inner_rate=0.25, adapted=("*.kernel", "*.bias"), statistics="support"
+)
+MAML_TRAINING = TrainingOptions(way=20, shot=1, query=5, tasks_per_step=4, steps=300)
+
+ROWS = {
+    "CACTUs-ProtoNets": (PROTONET, PROTONET_TRAINING, False),
+    "CACTUs-MAML": (MAML, MAML_TRAINING, False),
+    "oracle: ProtoNets trained on labels": (PROTONET, PROTONET_TRAINING, True),
+}
+
+
+def run_demo(
+    folder: Path, *, seed: int = 0, resume: bool = False, episodes: int = 1000, speed: float = 1.0, console: Console
+) -> Path:
+    """Train and compare on glyphs, print the table, write records and `report.html` into `folder`; returns the page's path.
+
+    `speed` divides the numbers of training steps.
+    """
+    console.print("Drawing the built-in characters (or taking them from the cache) ...")
+    data = glyphs.load()
+    images, test = data.train.without_labels(), data.test
+    encode = fit_encoder(images, ENCODER, data="glyphs")
+    console.print(f"Clustering {len(images):,} unlabelled images {PARTITIONS.partitions} times ...")
+    partitions = cluster(encode(images.images), dataclasses.replace(PARTITIONS, seed=seed))
+    labels = from_labels(data.train.need_labels())
+    chance = [chance_score(at, episodes) for at in DIFFICULTIES]
+    rows = [Row("chance", chance, "none")]
+    rows.append(_row("kNN on the embedding", _judge(NearestNeighbour(), encode(test.images), test.need_labels(), episodes)))
+    curves = {}
+    for name, (options, training, labelled) in ROWS.items():
+        run_folder = folder / name.split(":")[0].lower()
+        training = dataclasses.replace(training, seed=seed, steps=max(int(training.steps / speed), 1))
+        made = {"data": "glyphs", "tasks": "labels" if labelled else dataclasses.asdict(PARTITIONS)}
+        run = begin_run(run_folder, images.shape, options, training, made=made, resume=resume, every=50)
+        clock = Stopwatch(run_folder / "seconds.txt")
+        learner = meta_train(run, images, labels if labelled else partitions, label=name.split(":")[0])
+        found = _judge(learner, test.images, test.need_labels(), episodes)
+        rows.append(_row(name, found))
+        curves[name.split(":")[0]] = run.metrics
+        record = make_record(
+            recipe="demo",
+            learner=name,
+            data="glyphs",
+            seed=seed,
+            config=run.config,
+            steps=training.steps,
+            published_steps=None,
+            scores=[as_score(at, scores) for at, scores in found.items()],
+            wall_seconds=clock.seconds(),
+        )
+        write_record(folder / "results", record)
+    console.print(text_table(rows, "Characters of scripts never seen in training"))
+    page = report_page("Nopal: learning to learn without labels", _sections(rows, curves, images.images, partitions, test))
+    write_page(folder / "report.html", page)
+    return folder / "report.html"
+
+
+def chance_score(difficulty: tuple[int, int], episodes: int) -> dict:
+    """What guessing gives; exact, so its interval has no width."""
+    constant = Scores(np.full(episodes, 1 / difficulty[0], np.float32), "accuracy", "none")
+    return as_score(difficulty, constant).as_dict()
+
+
+def _judge(learner: Learner, x: Float[Array, "n ..."] | np.ndarray, labels: np.ndarray, episodes: int) -> dict:
+    return measure(learner, x, labels, DIFFICULTIES, episodes=episodes)
+
+
+def _row(name: str, found: dict[tuple[int, int], Scores]) -> Row:
+    scores = [as_score(at, scores).as_dict() for at, scores in found.items()]
+    return Row(name, scores, scores[0]["statistics"])
+
+
+def _sections(rows: list[Row], curves: dict, images: np.ndarray, partitions: Partitions, test: object) -> list[Section]:
+    made = Classification(images, partitions, way=5, shot=1, query=5)
+    real = Classification(test.images, from_labels(test.need_labels()), way=5, shot=1, query=TEST_QUERIES)  # type: ignore[attr-defined]
+    return [
+        Section(
+            "",
+            [
+                f"{len(images):,} images of handwritten-looking characters were clustered {len(partitions.members)} times, without "
+                "their labels. Meta-learners were then trained to tell clusters apart from one example each, and judged on "
+                "characters of scripts that they had never seen."
+            ],
+        ),
+        Section("What it can do", [html_table(rows), *table_legend(rows)]),
+        Section("How it learned", [Picture(curves_figure(curves), "Learning curves", "Accuracy on training tasks.")]),
+        Section(
+            "What it learned from",
+            [
+                Picture(_sheet(made, 1), "Tasks made of clusters", "Tasks made of clusters: a row should look alike, nobody says so."),
+                Picture(_sheet(real, 2), "A real test task", "A test task with human labels: one example, then queries."),
+            ],
+        ),
+    ]
+
+
+def _sheet(tasks: Classification, seed: int) -> Figure:
+    rows = np.asarray(tasks.draw(jax.random.key(EVALUATION_SEED + seed)))
+    return contact_sheet(np.asarray(tasks.x)[rows], shot=tasks.shot)

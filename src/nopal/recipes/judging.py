@@ -1,0 +1,133 @@
+"""Scores, reports and tables of runs that are finished."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from PIL import Image
+from rich.console import Console
+
+from nopal.encoders import load_encoder
+from nopal.errors import NopalError
+from nopal.evaluation import Scores
+from nopal.learners.nearest_neighbour import NearestNeighbour
+from nopal.recipes.options import MetaLearnerOptions, from_plain
+from nopal.recipes.pipeline import Stopwatch, as_score, load, measure
+from nopal.recipes.sources import Split, load_images
+from nopal.report import (
+    Picture,
+    Row,
+    Section,
+    curves_figure,
+    html_table,
+    report_page,
+    results_page,
+    rows_of,
+    table_legend,
+    text_table,
+    write_page,
+)
+from nopal.runs import load_run, make_record, read_records, write_record, write_scores_csv
+from nopal.runs.files import write_text
+
+
+def judge_run(
+    path: Path,
+    source: str,
+    difficulties: Sequence[tuple[int, int]],
+    split: Split,
+    episodes: int,
+    out: Path,
+    console: Console,
+) -> None:
+    """Score a run's learner, and nearest neighbours where the run kept its encoder, on the same tasks; writes records and a CSV file."""
+    run, learner = load_run(path), load(path)
+    shape = tuple(run.config["shape"])
+    images = load_images(source, split=split, size=shape[0])
+    if images.shape != shape:
+        raise NopalError(f"The images are {images.shape} (height, width, channels), but the run was trained on {shape}; give images like those.")
+    labels = images.need_labels()
+    options, training = from_plain(MetaLearnerOptions, run.config["learner"]), run.config["training"]
+    found = {options.title: measure(learner, images.images, labels, difficulties, episodes=episodes)}
+    if (path / "encoder.npz").exists():
+        vectors = load_encoder(path / "encoder.npz")(images.images)
+        found["kNN on the embedding"] = measure(NearestNeighbour(), vectors, labels, difficulties, episodes=episodes)
+    records = [
+        make_record(
+            recipe="evaluation",
+            learner=name,
+            data=Path(source).name,
+            seed=training["seed"],
+            config=run.config,
+            steps=training["steps"] if name == options.title else 0,
+            published_steps=None,
+            scores=[as_score(at, scores) for at, scores in of_learner.items()],
+            wall_seconds=Stopwatch(path / "seconds.txt").seconds(),
+        )
+        for name, of_learner in found.items()
+    ]
+    for record in records:
+        write_record(out / "results", record)
+    write_scores_csv(out / "scores.csv", records)
+    console.print(text_table([row for record in records for row in rows_of(record)]))
+    if len(found) == 2:
+        console.print(_differences(*found.values()), highlight=False)
+
+
+def _differences(learner: dict[tuple[int, int], Scores], baseline: dict[tuple[int, int], Scores]) -> str:
+    lines = (f"{n}-way {k}-shot {learner[n, k].minus(baseline[n, k])}" for n, k in learner)
+    return "Above nearest neighbours on the same tasks, in points: " + "; ".join(lines)
+
+
+def write_report(paths: Sequence[Path], out: Path) -> None:
+    """One page about the runs in `paths`."""
+    if not paths:
+        raise NopalError("No run folder was named; name at least one.")
+    runs = {run.path.name: run for run in map(load_run, paths)}
+    rows: list[Row] = []
+    for run in runs.values():
+        if (run.path / "results").is_dir():
+            rows += [row for record in read_records(run.path / "results") for row in rows_of(record)]
+    sections = []
+    if rows:
+        sections.append(Section("Scores", [html_table(rows), *table_legend(rows)]))
+    curves = {name: run.metrics for name, run in runs.items() if run.metrics.exists()}
+    if curves:
+        sections.append(Section("How it learned", [Picture(curves_figure(curves), "Learning curves", "Accuracy on training tasks.")]))
+    pictures = [
+        Picture(_picture(run.path / "tasks.png"), f"A training task of {name}", f"A training task of {name}.")
+        for name, run in runs.items()
+        if (run.path / "tasks.png").exists()
+    ]
+    if pictures:
+        sections.append(Section("What it learned from", pictures))
+    write_page(out, report_page("Nopal: " + ", ".join(runs), sections))
+
+
+def _picture(path: Path) -> Figure:
+    """A picture file as a figure, so that the page embeds it."""
+    pixels = Image.open(path)
+    figure = Figure(figsize=(pixels.width / 120, pixels.height / 120))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(pixels)
+    axes.axis("off")
+    return figure
+
+
+def results_table(results: Path, out: Path | None) -> str:
+    """The Markdown page of all records under `results`, with links relative to `out`."""
+    where = out.parent if out else Path.cwd()
+    records = [
+        record | {"file": Path(os.path.relpath(results / record["file"], where)).as_posix()} for record in read_records(results)
+    ]
+    page = results_page(
+        records,
+        "Results",
+        "Made by `nopal table` from the records of real runs; every number is what a run measured, at the budget that its row states.",
+    )
+    if out:
+        write_text(out, page)
+    return page

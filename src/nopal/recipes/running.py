@@ -1,0 +1,97 @@
+"""From raw data to the row of a table, beside the published number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+from rich.console import Console
+
+from nopal.data.images import ImageSet, Splits
+from nopal.errors import NopalError
+from nopal.learners.learner import Learner
+from nopal.recipes.omniglot import ROWS
+from nopal.recipes.options import Experiment, NearestNeighbourOptions, to_plain
+from nopal.recipes.pipeline import (
+    Stopwatch,
+    as_score,
+    begin_run,
+    fit_encoder,
+    make_partitions,
+    measure,
+    meta_train,
+)
+from nopal.recipes.recipe import Budget, Recipe
+from nopal.recipes.sources import load_splits
+from nopal.runs import make_record, write_record
+
+RECIPES = {recipe.name: recipe for recipe in ROWS}
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of that name; raises `NopalError` where there is none."""
+    if name not in RECIPES:
+        raise NopalError(f"There is no recipe named {name!r}; `nopal recipes` lists them.")
+    return RECIPES[name]
+
+
+def run_recipe(
+    recipe: Recipe,
+    budget: Budget,
+    folder: str | Path,
+    results: str | Path,
+    *,
+    seed: int = 0,
+    resume: bool = False,
+    steps: int | None = None,
+    episodes: int = 1000,
+    console: Console,
+) -> Path:
+    """Load, encode, cluster, meta-train and evaluate as the recipe says, and write the record into `results`.
+
+    The run's files go into `folder`; `steps` overrides the budget's. Returns the record's path.
+    """
+    experiment = recipe.at(budget, seed, steps)
+    splits = load_splits(recipe.data)
+    clock = Stopwatch(Path(folder) / "seconds.txt")
+    learner, x = prepare(recipe, experiment, splits, folder, resume)
+
+    def show(difficulty: tuple[int, int], scores: object) -> None:
+        published = recipe.published.get(difficulty)
+        beside = f"  (published {published.mean} {published.source})" if published else ""
+        console.print(f"{recipe.title}, {difficulty[0]}-way {difficulty[1]}-shot: {scores}{beside}", highlight=False)
+
+    found = measure(learner, x, splits.test.need_labels(), recipe.difficulties, episodes=episodes, report=show)
+    training, full = experiment.training, recipe.experiment.training
+    record = make_record(
+        recipe=recipe.name,
+        learner=recipe.title,
+        data=recipe.data,
+        seed=seed,
+        config=to_plain(experiment),
+        steps=training.steps if training else 0,
+        published_steps=full.steps if full else 0,
+        scores=[as_score(at, scores, recipe.published.get(at)) for at, scores in found.items()],
+        wall_seconds=clock.seconds(),
+    )
+    return write_record(results, record)
+
+
+def prepare(
+    recipe: Recipe, experiment: Experiment, splits: Splits, folder: str | Path, resume: bool
+) -> tuple[Learner, object]:
+    """The learner, meta-trained where it has to be, and the test images or vectors that it is judged on."""
+    images: ImageSet = splits.train
+    options = experiment.learner
+    if isinstance(options, NearestNeighbourOptions) or experiment.training is None:
+        if experiment.encoder is None:
+            raise NopalError(f"The recipe {recipe.name} names no encoder, which nearest neighbours need.")
+        encode = fit_encoder(images, experiment.encoder, data=recipe.data)
+        return options.build(images.shape, 0, jax.random.key(0)), encode(splits.test.images)
+    made = {"recipe": recipe.name, "encoder": None, "partitions": None}
+    if experiment.encoder and experiment.partitions:
+        made |= {"encoder": to_plain(experiment.encoder), "partitions": to_plain(experiment.partitions)}
+    run = begin_run(folder, images.shape, options, experiment.training, made=made, resume=resume)
+    partitions = make_partitions(run, images, experiment.encoder, experiment.partitions)
+    learner = meta_train(run, images, partitions, validation=splits.validation, label=recipe.name)
+    return learner, splits.test.images

@@ -1,0 +1,142 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from nopal.errors import NopalError
+from nopal.report.tables import (
+    Row,
+    budget_text,
+    html_table,
+    markdown_table,
+    results_page,
+    rows_of,
+    table_legend,
+    text_table,
+    time_text,
+)
+
+
+def score(way=5, shot=1, mean=62.64, ci95=0.82, statistics="support", **others):
+    accuracy = {"way": way, "shot": shot, "metric": "accuracy", "mean": mean, "ci95": ci95, "tasks": 1000}
+    return accuracy | {"statistics": statistics, "transductive": statistics == "transductive"} | others
+
+
+def record(**others):
+    plain = {"recipe": "omniglot", "learner": "MAML", "data": "Omniglot", "seed": 3, "scores": [score()]}
+    budget = {"steps": 3000, "published_steps": 30000}
+    return (
+        plain | {"budget": budget, "hardware": "2 cores", "wall_seconds": 671.2, "file": "omniglot/maml.json"} | others
+    )
+
+
+ROWS = [
+    Row("chance", [score(20, 1, 5.0, 0.0, "none"), score(5, 1, 20.0, 0.0, "none")], "none"),
+    Row(
+        "MAML | first order",
+        [score(published=68.84, published_source="a README [2ND]")],
+        "support",
+        {"budget": "3,000 of 30,000 steps"},
+    ),
+]
+
+
+def printed(table, width=100):
+    console = Console(file=io.StringIO(), width=width)
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_markdown_has_a_column_for_each_way_and_shot_with_published_numbers_beside_own():
+    assert markdown_table(ROWS) == (
+        "| learner | 5-way 1-shot | 20-way 1-shot | statistics | budget |\n"
+        "| --- | ---: | ---: | --- | --- |\n"
+        "| chance | 20.0 | 5.0 | none |  |\n"
+        "| MAML \\| first order | 62.6 ± 0.8 (68.84 [2ND]) |  | support | 3,000 of 30,000 steps |"
+    )
+
+
+def test_other_metrics_have_three_digits_and_their_name_in_the_heading():
+    error = {"points": 10, "way": None, "shot": None, "metric": "squared_error", "mean": 0.0712, "ci95": 0.0149}
+    table = markdown_table([Row("MR-MAML", [error], "none")])
+    assert table.splitlines()[0] == "| learner | 10 points, squared error | statistics |"
+    assert table.splitlines()[2] == "| MR-MAML | 0.071 ± 0.015 | none |"
+
+
+def test_the_terminal_shows_published_numbers_below_own():
+    lines = [" ".join(line.split()) for line in printed(text_table(ROWS, "On [new] scripts")).splitlines()]
+    assert lines[0] == "On [new] scripts"
+    at = lines.index("MAML | first order 62.6 ± 0.8 support 3,000 of 30,000 steps")
+    assert lines[at + 1] == "(68.84)"
+    assert "chance 20.0 5.0 none" in lines
+
+
+def test_html_is_escaped_and_draws_accuracies_as_shares():
+    table = html_table([Row("<b>MAML & co</b>", [score(published=68.84)], "support", {"note": "<i>"})])
+    assert '<th scope="row">&lt;b&gt;MAML &amp; co&lt;/b&gt;</th>' in table
+    assert '62.6<small> ± 0.8</small><i style="--share:62.6%"></i><small>(68.84)</small></td>' in table
+    assert "<td>support</td><td>&lt;i&gt;</td></tr>" in table
+
+
+def test_the_legend_explains_what_is_used_and_nothing_else():
+    legend = " ".join(table_legend(ROWS))
+    assert "[2ND] read in a third party's copy" in legend
+    assert "Support: taken from the labelled examples of the task, for the queries too; none: not used." in legend
+    assert "[IMG]" not in legend
+    assert "transductive" not in legend
+    assert "published" not in " ".join(table_legend(ROWS[:1]))
+
+
+def test_a_record_has_a_row_for_each_kind_of_statistics():
+    support, batch = rows_of(record(scores=[score(), score(20, 1), score(statistics="transductive")]))
+    assert (support.name, support.statistics, len(support.scores)) == ("MAML", "support", 2)
+    assert (batch.name, batch.statistics, len(batch.scores)) == ("MAML", "transductive", 1)
+    assert support.details == {"budget": "3,000 of 30,000 steps"}
+
+
+@pytest.mark.parametrize("others", [{"statistics": None}, {"statistics": "batch"}, {"transductive": True}])
+def test_a_score_must_say_which_statistics_it_used(others):
+    with pytest.raises(NopalError, match=r"A score of MAML has statistics .* and transductive .*; expected one of"):
+        rows_of(record(scores=[score() | others]))
+
+
+def test_no_score_hides_another():
+    with pytest.raises(NopalError, match="The row 'MAML' has two scores for 5-way 1-shot"):
+        markdown_table([Row("MAML", [score(), score(mean=50.0)], "support")])
+
+
+def test_results_page_has_a_table_for_each_data_set():
+    records = [
+        record(),
+        record(data="MNIST", hardware="one GPU", seed=0),
+        record(hardware="one GPU", wall_seconds=5106),
+    ]
+    page = results_page(records, "Results", "Made by a command.")
+    assert page.startswith("# Results\n\nMade by a command.\n\n* Each number is a mean over test tasks")
+    assert page.endswith(
+        "## Omniglot\n\n"
+        "| learner | 5-way 1-shot | statistics | budget | tasks | seed | time | record |\n"
+        "| --- | ---: | --- | --- | --- | --- | --- | --- |\n"
+        "| MAML | 62.6 ± 0.8 | support | 3,000 of 30,000 steps | 1,000 | 3 | 11 min <sup>1</sup> "
+        "| [`omniglot`](../results/omniglot/maml.json) |\n"
+        "| MAML | 62.6 ± 0.8 | support | 3,000 of 30,000 steps | 1,000 | 3 | 1 h 25 min <sup>2</sup> "
+        "| [`omniglot`](../results/omniglot/maml.json) |\n\n"
+        "<sup>1</sup> 2 cores\\\n<sup>2</sup> one GPU\n\n"
+        "## MNIST\n\n"
+        "| learner | 5-way 1-shot | statistics | budget | tasks | seed | time | record |\n"
+        "| --- | ---: | --- | --- | --- | --- | --- | --- |\n"
+        "| MAML | 62.6 ± 0.8 | support | 3,000 of 30,000 steps | 1,000 | 0 | 11 min <sup>1</sup> "
+        "| [`omniglot`](../results/omniglot/maml.json) |\n\n"
+        "<sup>1</sup> one GPU\n"
+    )
+
+
+def test_a_results_page_needs_records():
+    with pytest.raises(NopalError, match="Found 0 records"):
+        results_page([], "Results", "")
+
+
+def test_budgets_and_times_in_words():
+    assert budget_text({"steps": 0, "published_steps": None}) == "no training"
+    assert budget_text({"steps": 1500, "published_steps": None}) == "1,500 steps"
+    assert [time_text(s) for s in (45.2, 671.2, 5106.0)] == ["45 s", "11 min", "1 h 25 min"]

@@ -1,0 +1,115 @@
+"""Judging learners: the interval, pairing, and the same tasks for the same key."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nopal.errors import NopalError
+from nopal.evaluation import Scores, evaluate
+from nopal.learners.learner import Learner
+from nopal.learners.maml import MAML
+from nopal.learners.nearest_neighbour import NearestNeighbour
+from nopal.nets.conv4 import Linear
+from nopal.partitions import from_labels
+from nopal.tasks.classification import Classification
+
+LABELS = np.repeat(np.arange(8), 6)
+KEY = jax.random.key(0)
+
+
+class Guess(Learner):
+    """Says `label`, whatever it is shown."""
+
+    label: int = eqx.field(static=True)
+
+    def adapt(self, support, *, key=None, steps=None):
+        return lambda x: jnp.tile(jax.nn.one_hot(self.label, support.target.width), (len(x), 1))
+
+
+class Line(eqx.Module):
+    """One linear layer, no normalisation."""
+
+    layer: Linear
+
+    def __call__(self, x, statistics=None):
+        return self.layer(x), ()
+
+
+def images():
+    """Bytes of 2 x 2 places, noisy copies of one picture for each class."""
+    draw = np.random.default_rng(0)
+    pictures = draw.integers(0, 256, (8, 2, 2, 1))[LABELS]
+    return np.clip(pictures + draw.normal(size=(48, 2, 2, 1)) * 60, 0, 255).astype(np.uint8)
+
+
+def vectors():
+    return images().reshape(48, 4).astype(np.float32) / 255
+
+
+def tasks(x=None, way=3):
+    return Classification(vectors() if x is None else x, from_labels(LABELS), way=way, shot=1, query=2)
+
+
+def test_the_interval_is_1_96_standard_deviations_over_the_root_of_the_count():
+    scores = Scores(np.array([0.0, 1.0, 1.0, 1.0]), "accuracy", "none")
+    assert scores.mean == 0.75
+    assert scores.ci95 == pytest.approx(1.96 * math.sqrt(0.75 * 0.25) / 2, rel=1e-12)
+    assert str(scores) == "75.00 ± 42.44"
+
+
+def test_differences_are_paired():
+    """Two learners that err on the same tasks differ by less than their own intervals say."""
+    a = Scores(np.array([0.2, 0.9, 0.5, 0.4]), "accuracy", "support")
+    b = Scores(np.array([0.1, 0.8, 0.4, 0.3]), "accuracy", "none")
+    difference = a.minus(b)
+    assert difference.mean == pytest.approx(0.1)
+    assert difference.ci95 == pytest.approx(0.0, abs=1e-12)
+    assert (difference.metric, difference.statistics) == ("accuracy", "support - none")
+    with pytest.raises(NopalError, match="4 tasks can't be paired with 3; evaluate both on the same tasks"):
+        a.minus(Scores(np.zeros(3), "accuracy", "none"))
+
+
+def test_a_guess_is_right_once_for_each_class():
+    for label in (0, 2):
+        scores = evaluate(Guess(label), tasks(), key=KEY, episodes=5)
+        np.testing.assert_allclose(scores.values, np.full(5, 1 / 3), rtol=1e-6)
+        assert (scores.metric, scores.statistics) == ("accuracy", "none")
+
+
+def test_classes_far_apart_are_told_apart():
+    x = np.eye(8, dtype=np.float32)[LABELS]
+    assert evaluate(NearestNeighbour(), tasks(x, way=8), key=KEY, episodes=10).values.tolist() == [1.0] * 10
+
+
+def test_one_key_gives_the_same_tasks_for_images_and_for_vectors():
+    of_vectors = evaluate(NearestNeighbour(), tasks(), key=KEY, episodes=30).values
+    of_images = evaluate(NearestNeighbour(), tasks(images()), key=KEY, episodes=30).values
+    np.testing.assert_array_equal(of_images, of_vectors)
+    assert len(np.unique(of_vectors)) > 3
+    assert not np.array_equal(evaluate(NearestNeighbour(), tasks(), key=jax.random.key(1), episodes=30).values, of_vectors)
+
+
+def test_neither_devices_nor_vectorising_change_the_scores_and_fewer_tasks_are_the_first_ones():
+    whole = evaluate(NearestNeighbour(), tasks(), key=KEY, episodes=30).values
+    for options in ({"devices": 1}, {"vectorise": True}, {"devices": 2, "vectorise": False, "episodes": 7}):
+        values = evaluate(NearestNeighbour(), tasks(), key=KEY, **({"episodes": 30} | options)).values
+        np.testing.assert_array_equal(values, whole[: len(values)])
+
+
+def test_steps_override_the_learners_own():
+    layer = Linear(jnp.asarray(np.random.default_rng(1).normal(size=(4, 3)), jnp.float32), jnp.zeros(3))
+    learner = MAML(Line(layer), inner_rate=2.0, inner_steps=1, test_steps=7)
+    scores = {steps: evaluate(learner, tasks(), key=KEY, episodes=30, steps=steps) for steps in (None, 0, 7)}
+    np.testing.assert_array_equal(scores[None].values, scores[7].values)
+    assert scores[7].mean > scores[0].mean + 0.1
+    assert scores[7].statistics == "support"
+
+
+@pytest.mark.parametrize("episodes", [0, -1])
+def test_no_tasks_at_all_are_refused(episodes):
+    with pytest.raises(NopalError, match=f"The number of test tasks is {episodes}; expected at least 1"):
+        evaluate(NearestNeighbour(), tasks(), key=KEY, episodes=episodes)

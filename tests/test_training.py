@@ -1,0 +1,164 @@
+"""Meta-training on toys small enough to know what must come out."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from nopal.errors import NopalError
+from nopal.learners.protonet import ProtoNet
+from nopal.nets.conv4 import Linear
+from nopal.nets.normalisation import Normalisation
+from nopal.partitions import from_labels
+from nopal.tasks.classification import Classification
+from nopal.tasks.episode import Episode, Examples
+from nopal.tasks.target import Categorical
+from nopal.training import calibrate, initial_state, make_optimiser, train
+
+
+class Embed(eqx.Module):
+    """A linear map, then normalisation without a scale; `calls` is no parameter and must stay what it is."""
+
+    linear: Linear
+    normalisation: Normalisation
+    calls: jax.Array
+
+    def __call__(self, x, statistics=None):
+        x, moments = self.normalisation(self.linear(x), statistics and statistics[0])
+        return x, (moments,)
+
+
+class OneEpisode(eqx.Module):
+    """A task distribution with a single task."""
+
+    episode: Episode
+
+    def sample(self, key):
+        return self.episode
+
+
+def learner(**options):
+    kernel = jnp.asarray(np.random.default_rng(0).normal(size=(6, 3)), jnp.float32)
+    return ProtoNet(Embed(Linear(kernel, jnp.zeros(3)), Normalisation(3, scale=False), jnp.asarray(7)), **options)
+
+
+def toy():
+    """Twelve classes that differ in two features of six; the other four are loud noise."""
+    draw = np.random.default_rng(1)
+    labels = np.repeat(np.arange(12), 10)
+    x = draw.normal(size=(120, 6)) * [0.2, 0.2, 3, 3, 3, 3]
+    x[:, :2] += draw.normal(size=(12, 2))[labels]
+    return Classification(x.astype(np.float32), from_labels(labels), way=3, shot=1, query=2)
+
+
+def leaves(tree):
+    return [np.array(leaf) for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_array))]
+
+
+def assert_close(one, other, **tolerance):
+    for a, b in zip(leaves(one), leaves(other), strict=True):
+        np.testing.assert_allclose(a, b, **tolerance)
+
+
+def trained(steps=10, **options):
+    return train(learner(), toy(), **({"steps": steps, "tasks_per_step": 3, "key": jax.random.key(5), "chunk": 5} | options))
+
+
+def test_the_loss_falls_and_the_score_rises():
+    metrics = {"loss": [], "score": []}
+
+    def collect(moment):
+        for name, values in metrics.items():
+            values.extend(moment.metrics[name])
+
+    trained(150, chunk=50, optimiser=make_optimiser(0.03), hooks=[collect])
+    assert len(metrics["loss"]) == 150
+    assert np.mean(metrics["loss"][-30:]) < 0.6 * np.mean(metrics["loss"][:30])
+    assert np.mean(metrics["score"][-30:]) > np.mean(metrics["score"][:30]) + 0.1
+
+
+def test_a_step_goes_down_the_gradient_of_the_loss_and_moves_parameters_only():
+    draw = np.random.default_rng(2)
+    support, query = (Examples(draw.normal(size=(4, 6)).astype(np.float32), np.array([0, 0, 1, 1]), Categorical(2)) for _ in "sq")
+    task = Episode(support, query)
+    before = learner()
+    gradient = eqx.filter_grad(lambda learner: learner.loss(task)[0])(before)
+    expected = eqx.apply_updates(before, jax.tree.map(lambda g: -0.5 * g, gradient))
+    for tasks_per_step in (1, 3):  # the mean over tasks of one kind is that of one task
+        after = train(
+            before, OneEpisode(task), steps=1, tasks_per_step=tasks_per_step, optimiser=optax.sgd(0.5), key=jax.random.key(0)
+        )
+        assert_close(after, expected, rtol=1e-4, atol=1e-6)
+        assert after.network.calls == 7
+
+
+def test_the_learner_passed_in_is_untouched():
+    before = learner()
+    copy = leaves(before)
+    after = train(before, toy(), steps=3, tasks_per_step=2, key=jax.random.key(0), devices=1)
+    for now, then in zip(leaves(before), copy):
+        np.testing.assert_array_equal(now, then)
+    assert not np.array_equal(after.network.linear.kernel, before.network.linear.kernel)
+
+
+def test_the_key_decides_and_stays_usable():
+    key = jax.random.key(5)
+    assert_close(trained(key=key, devices=1), trained(key=key, devices=1), rtol=0)
+    assert not np.allclose(trained(key=jax.random.key(6)).network.linear.kernel, trained(key=key).network.linear.kernel)
+
+
+def test_neither_devices_nor_vectorising_change_the_result():
+    one = trained(devices=1, vectorise=False)
+    for devices, vectorise in ((1, True), (2, False), (2, True)):
+        assert_close(trained(devices=devices, vectorise=vectorise), one, rtol=1e-3, atol=1e-5)
+
+
+def test_resumed_from_a_state_it_repeats_the_uninterrupted_run_bit_for_bit():
+    kept = []
+
+    def keep(moment):
+        if moment.step == 5:
+            kept.append(jax.tree.map(lambda leaf: np.array(leaf) if eqx.is_array(leaf) else leaf, moment.state))
+
+    whole = trained(hooks=[keep])
+    state = jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, kept[0])
+    assert_close(trained(state=state, start=5), whole, rtol=0)
+
+
+def test_clipping_limits_every_entry_of_the_gradient():
+    optimiser = make_optimiser(0.1, clip=10.0)
+    gradient = {"w": jnp.array([1e4, -11.0, 3.0])}
+    _, state = optimiser.update(gradient, optimiser.init(gradient))
+    np.testing.assert_allclose(optax.tree_utils.tree_get(state, "mu")["w"], [1.0, -1.0, 0.3], rtol=1e-6)
+    _, state = make_optimiser(0.1).update(gradient, make_optimiser(0.1).init(gradient))
+    np.testing.assert_allclose(optax.tree_utils.tree_get(state, "mu")["w"], [1e3, -1.1, 0.3], rtol=1e-6)
+
+
+def test_the_first_state_is_a_copy():
+    before = learner()
+    state = initial_state(before, make_optimiser())
+    assert state.learner.network.linear.kernel is not before.network.linear.kernel
+    assert_close(state.learner, before, rtol=0)
+
+
+@pytest.mark.parametrize("counts", [{"steps": 0}, {"steps": -5}, {"tasks_per_step": 0}])
+def test_counts_below_one_are_refused(counts):
+    with pytest.raises(NopalError, match=r"Steps are -?\d+ and tasks per step \d+; expected at least 1 of each"):
+        trained(**counts)
+
+
+def test_running_statistics_are_the_mean_of_those_of_episodes():
+    """With a single task they are its own: of support set and queries together, as in meta-training."""
+    task = toy().sample(jax.random.key(0))
+    both = np.concatenate([task.support.x, task.query.x]) @ np.asarray(learner().network.linear.kernel)
+    moments = calibrate(learner(statistics="running"), OneEpisode(task), key=jax.random.key(0), episodes=3).running[0]
+    np.testing.assert_allclose(moments.mean, both.mean(0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(moments.variance, both.var(0), rtol=1e-4)
+
+
+def test_training_calibrates_where_statistics_are_running_and_only_there():
+    calibrated = train(learner(statistics="running"), toy(), steps=1, tasks_per_step=1, key=jax.random.key(0))
+    assert (calibrated.running[0].variance > 0).all()
+    assert trained(1).running is None
