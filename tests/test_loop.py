@@ -60,7 +60,13 @@ def test_a_step_follows_the_last_as_in_a_plain_loop(walk):
 
 @pytest.mark.parametrize(
     ("start", "steps", "ends", "lengths"),
-    [(0, 12, [5, 10, 12], [5, 5, 2]), (3, 12, [5, 10, 12], [2, 5, 2]), (5, 10, [10], [5]), (0, 2, [2], [2]), (4, 4, [], [])],
+    [
+        (0, 12, [5, 10, 12], [5, 5, 2]),
+        (3, 12, [5, 10, 12], [2, 5, 2]),
+        (5, 10, [10], [5]),
+        (0, 2, [2], [2]),
+        (4, 4, [], []),
+    ],
 )
 def test_chunks_end_at_multiples_and_at_the_end(walk, start, steps, ends, lengths):
     moments = []
@@ -98,7 +104,14 @@ def test_hooks_change_nothing_and_see_every_chunk_in_order(walk):
 
 def test_what_a_hook_sees_is_the_state_after_its_step(walk):
     counts = []
-    run(walk, beginning(), jax.random.key(0), 7, chunk=3, hooks=[lambda m: counts.append((m.step, int(m.state["count"])))])
+    run(
+        walk,
+        beginning(),
+        jax.random.key(0),
+        7,
+        chunk=3,
+        hooks=[lambda m: counts.append((m.step, int(m.state["count"])))],
+    )
     assert counts == [(3, 3), (6, 6), (7, 7)]
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
+from typing import Any
 
 import rich.table
 import tyro
@@ -22,8 +22,16 @@ from nopal.runs import Interrupted
 console = Console()
 
 
-def demo(out: Path = Path("nopal-demo"), /, *, seed: int = 0, resume: bool = False, episodes: int = 1000, speed: float = 1.0) -> None:
-    """Do the main job on built-in characters: cluster, meta-train, test on unseen scripts; about three minutes on two cores.
+def say(text: str) -> None:
+    """A line for a person; paths in it are never broken."""
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def demo(
+    out: Path = Path("nopal-demo"), /, *, seed: int = 0, resume: bool = False, episodes: int = 1000, speed: float = 1.0
+) -> None:
+    """Do the main job on built-in characters: cluster, meta-train, test on unseen scripts; about three minutes on two
+    cores.
 
     Args:
         out: folder for the report, the records and the runs
@@ -35,11 +43,17 @@ def demo(out: Path = Path("nopal-demo"), /, *, seed: int = 0, resume: bool = Fal
     from nopal.recipes.demo import run_demo
 
     page = run_demo(out, seed=seed, resume=resume, episodes=episodes, speed=speed, console=console)
-    console.print(f"The report: {page}")
+    say(f"The report: {page}")
 
 
 def encode(
-    source: str, out: Path, /, *, split: Split = "train", encoder: EncoderOptions = EncoderOptions(), size: int | None = None
+    source: str,
+    out: Path,
+    /,
+    *,
+    split: Split = "train",
+    encoder: EncoderOptions = EncoderOptions(),
+    size: int | None = None,
 ) -> None:
     """Turn images into vectors: OUT gets the images and vectors as an .npz file, OUT's folder the encoder.
 
@@ -59,7 +73,7 @@ def encode(
     vectors = fitted(images.images)
     save_arrays(out, images, vectors)
     fitted.save(out.with_name("encoder.npz"))
-    console.print(f"{len(images):,} images became vectors of {vectors.shape[1]} numbers: {out} (encoder: {out.with_name('encoder.npz')})")
+    say(f"{len(images):,} images became vectors of {vectors.shape[1]} numbers: {out} (and encoder.npz beside it)")
 
 
 def partition(vectors: Path, out: Path, /, *, options: PartitionOptions = PartitionOptions()) -> None:
@@ -83,7 +97,7 @@ def partition(vectors: Path, out: Path, /, *, options: PartitionOptions = Partit
         with np.load(vectors) as file:
             labels = load_arrays(vectors).labels if {"X", "Y"} <= set(file.files) else None
     console.print(summarise(made, max(options.min_members, 6), labels))
-    console.print(f"The partitions: {out}")
+    say(f"The partitions: {out}")
 
 
 def train(
@@ -121,7 +135,7 @@ def train(
     made = {"images": Path(source).name, "partitions": divided.made if divided else "labels"}
     run = begin_run(out, images.shape, learner, training, made=made, every=every, resume=resume)
     meta_train(run, images, divided or make_partitions(run, images, None, None))
-    console.print(f"The learner: {out}")
+    say(f"The learner: {out}")
 
 
 def evaluate(
@@ -159,7 +173,7 @@ def report(runs: Positional[tuple[Path, ...]], /, *, out: Path = Path("report.ht
     from nopal.recipes.judging import write_report
 
     write_report(runs, out)
-    console.print(f"The report: {out}")
+    say(f"The report: {out}")
 
 
 def fit(
@@ -175,7 +189,8 @@ def fit(
     skip_unreadable: bool = False,
     resume: bool = False,
 ) -> None:
-    """From a folder of unlabelled images to a few-shot learner: encode, cluster, meta-train; OUT becomes its run folder.
+    """From a folder of unlabelled images to a few-shot learner: encode, cluster, meta-train; OUT becomes its run
+    folder.
 
     Args:
         folder: images, flat or in subfolders, whose names don't matter
@@ -191,7 +206,8 @@ def fit(
     from nopal.recipes.fitting import fit_folder
 
     fit_folder(folder, out, size, encoder, partitions, learner, training, skip_unreadable, resume, console)
-    console.print(f"The learner: {out}; now sort a few examples into one folder per class and run `nopal predict {out} SUPPORT IMAGES`.")
+    say(f"The learner: {out}")
+    say(f"Now sort a few examples into one folder per class and run: nopal predict {out} SUPPORT IMAGES")
 
 
 def predict(run: Path, support: Path, images: tuple[Path, ...], /, *, out: Path = Path("predictions.csv")) -> None:
@@ -210,15 +226,17 @@ def predict(run: Path, support: Path, images: tuple[Path, ...], /, *, out: Path 
     learner = load(run)
     shape = learner.network.shape  # type: ignore[attr-defined]
     if learner.statistics == "transductive":
-        console.print("This learner was trained with statistics of all queries; here it takes those of the support set.")
+        console.print(
+            "This learner was trained with statistics of all queries; here it takes those of the support set."
+        )
     known = load_support(support, shape)
     queries, files = load_queries(images, shape)
     found = classify(learner, known, queries, files)
     found.write(out)
     if len(files) == 1:
         best = int(found.probabilities[0].argmax())
-        console.print(f"{files[0]}: {found.classes[best]} ({found.probabilities[0, best]:.1%})")
-    console.print(f"{len(files):,} predictions: {out}")
+        say(f"{files[0]}: {found.classes[best]} ({found.probabilities[0, best]:.1%})")
+    say(f"{len(files):,} predictions: {out}")
 
 
 def recipes() -> None:
@@ -264,7 +282,7 @@ def run_recipe(
     record = running.run_recipe(
         recipe, budget, folder, results, seed=seed, resume=resume, steps=steps, episodes=episodes, console=console
     )
-    console.print(f"The record: {record}")
+    say(f"The record: {record}")
 
 
 def table(results: Path = Path("results"), /, *, out: Path | None = None) -> None:
@@ -280,7 +298,7 @@ def table(results: Path = Path("results"), /, *, out: Path | None = None) -> Non
     if out is None:
         print(page)
     else:
-        console.print(f"The table: {out}")
+        say(f"The table: {out}")
 
 
 def parse_difficulty(text: str) -> tuple[int, int]:
@@ -291,7 +309,7 @@ def parse_difficulty(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo,
     "fit": fit,
     "predict": predict,

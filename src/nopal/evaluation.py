@@ -30,7 +30,8 @@ class Scores:
 
     @property
     def ci95(self) -> float:
-        """Half the width of the 95% interval of the mean: 1.96 standard deviations over the root of the number of tasks."""
+        """Half the width of the 95% interval of the mean: 1.96 standard deviations over the root of the number of
+        tasks."""
         return 1.96 * float(self.values.std()) / math.sqrt(len(self.values))
 
     def minus(self, other: Scores) -> Scores:
@@ -57,8 +58,9 @@ def evaluate(
 ) -> Scores:
     """The learner's mean query score on each of `episodes` tasks.
 
-    Episode i is drawn from `fold_in(key, i)`: learners evaluated with one key meet the same tasks, also when some see images and others
-    vectors of them. `steps` overrides the number of inner steps. Raises `NopalError` for fewer than one episode.
+    Episode i is drawn from `fold_in(key, i)`: learners evaluated with one key meet the same tasks, also when some see
+    images and others vectors of them. `steps` overrides the number of inner steps. Raises `NopalError` for fewer than
+    one episode.
     """
     if episodes < 1:
         raise NopalError(f"The number of test tasks is {episodes}; expected at least 1 (1000 is customary).")

@@ -12,11 +12,13 @@ import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 Step = Callable[[PyTree, PRNGKeyArray], tuple[PyTree, dict[str, Array]]]
-"""(state, key) -> (state, metrics): pure, and itself a pytree, so that the data it holds are arguments of the program and not constants."""
+"""(state, key) -> (state, metrics): pure, and itself a pytree, so that the data it holds are arguments of the program
+and not constants."""
 
 
 class Moment(NamedTuple):
-    """What a hook sees: steps done since the run began, the state after them, and each step's metrics in the last chunk."""
+    """What a hook sees: steps done since the run began, the state after them, and each step's metrics in the last
+    chunk."""
 
     step: int
     state: PyTree
@@ -38,8 +40,9 @@ def run(
 ) -> PyTree:
     """The state after `steps` steps, of which `start` have been done already; a hook stops the run by raising.
 
-    Step i gets the key `fold_in(key, i)`, and chunks end at multiples of `chunk`, so a run that is resumed where a chunk ended repeats
-    the uninterrupted one bit for bit. The memory of `state` is given to the program; keep a copy of what is needed later.
+    Step i gets the key `fold_in(key, i)`, and chunks end at multiples of `chunk`, so a run that is resumed where a
+    chunk ended repeats the uninterrupted one bit for bit. The memory of `state` is given to the program; keep a copy of
+    what is needed later.
     """
     while start < steps:
         length = min(chunk - start % chunk, steps - start)

@@ -1,6 +1,7 @@
 """How a function is carried over many tasks: shared among devices, and inside a device one by one or vectorised.
 
-Results don't depend on the number of devices: a task's key depends on its number only, and numbers that pad the last share weigh nothing.
+Results don't depend on the number of devices: a task's key depends on its number only, and numbers that pad the last
+share weigh nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ AXIS = "tasks"
 
 
 def device_mesh(devices: int | None = None) -> Mesh:
-    """The first `devices` devices (all by default) as one row; CPU cores count where JAX was told so before it started."""
+    """The first `devices` devices (all by default) as one row; CPU cores count where JAX was told so before it
+    started."""
     return Mesh(np.array(jax.devices()[:devices]), (AXIS,))
 
 
@@ -31,7 +33,8 @@ def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
 
 
 def vectorise_by_default() -> bool:
-    """On a CPU a task's working set stays in cache when tasks are taken one by one; elsewhere they fill the device together."""
+    """On a CPU a task's working set stays in cache when tasks are taken one by one; elsewhere they fill the device
+    together."""
     return jax.default_backend() != "cpu"
 
 

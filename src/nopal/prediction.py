@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -44,7 +45,9 @@ def load_support(path: str | Path, shape: tuple[int, int, int]) -> ImageSet:
     """The labelled support folder of a task: one subfolder for each class, any number of images in each."""
     images = folder(path, size=shape[:2], color="grey" if shape[2] == 1 else "rgb", labelled=True)
     if len(images.classes) < 2:
-        raise NopalError(f"The support folder {path} has {len(images.classes)} class; expected a subfolder for each of 2 or more.")
+        raise NopalError(
+            f"The support folder {path} has {len(images.classes)} class; expected a subfolder for each of 2 or more."
+        )
     return images
 
 
@@ -68,15 +71,15 @@ def predict(
 ) -> Predictions:
     """Adapt to the support set, then classify the images.
 
-    A prediction never depends on the other images: a learner that was meta-trained with transductive statistics takes those of the
-    support set here. Raises `NopalError` where the learner can't tell that many classes apart.
+    A prediction never depends on the other images: a learner that was meta-trained with transductive statistics takes
+    those of the support set here. Raises `NopalError` where the learner can't tell that many classes apart.
     """
     if learner.statistics == "transductive":
         learner = learner.with_statistics("support")
     examples = Examples(support.images, support.need_labels(), Categorical(len(support.classes)))
     adapted = learner.adapt(examples)
     rows = [
-        np.asarray(jax.nn.softmax(adapted(images[start : start + batch]), axis=1))
+        np.asarray(jax.nn.softmax(adapted(jnp.asarray(images[start : start + batch])), axis=1))
         for start in range(0, len(images), batch)
     ]
     return Predictions(tuple(files), support.classes, np.concatenate(rows))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -21,6 +21,7 @@ from nopal.tasks.episode import Episode
 L = TypeVar("L", bound=MetaLearner)
 
 
+@runtime_checkable
 class Tasks(Protocol):
     """A task distribution: a pytree that draws an episode from a key."""
 
@@ -35,7 +36,8 @@ class TrainState(eqx.Module):
 
 
 class MetaStep(eqx.Module):
-    """One step of meta-training: the gradient of the mean loss of `tasks_per_step` episodes, handed to the optimiser."""
+    """One step of meta-training: the gradient of the mean loss of `tasks_per_step` episodes, handed to the
+    optimiser."""
 
     tasks: Tasks
     optimiser: optax.GradientTransformation = eqx.field(static=True)
@@ -93,30 +95,29 @@ def train(
 ) -> L:
     """Meta-train for `steps` steps and return the learner, calibrated where it normalises by running statistics.
 
-    `vectorise` maps the tasks inside a device together or one by one; the default is what the backend runs faster. To resume, give the
-    `state` of a checkpoint and the steps it had done as `start`. Raises `NopalError` for counts that are not positive.
+    `vectorise` maps the tasks inside a device together or one by one; the default is what the backend runs faster. To
+    resume, give the `state` of a checkpoint and the steps it had done as `start`. Raises `NopalError` for counts that
+    are not positive.
     """
     if steps < 1 or tasks_per_step < 1:
         raise NopalError(f"Steps are {steps} and tasks per step {tasks_per_step}; expected at least 1 of each.")
     optimiser = optimiser or make_optimiser()
     mesh = device_mesh(devices)
-    step = MetaStep(
-        tasks, optimiser, tasks_per_step, mesh, vectorise_by_default() if vectorise is None else vectorise
-    )
+    step = MetaStep(tasks, optimiser, tasks_per_step, mesh, vectorise_by_default() if vectorise is None else vectorise)
     step, state, key = replicate((step, state or initial_state(learner, optimiser), key), mesh)
     trained = run(step, state, key, steps, start=start, chunk=chunk, hooks=hooks).learner
     return calibrate(trained, tasks, key=jax.random.fold_in(key, steps), devices=devices)
 
 
-def calibrate(
-    learner: L, tasks: Tasks, *, key: PRNGKeyArray, episodes: int = 100, devices: int | None = None
-) -> L:
-    """The learner with running statistics: the mean, over meta-training episodes, of the batch statistics of its (adapted) network.
+def calibrate(learner: L, tasks: Tasks, *, key: PRNGKeyArray, episodes: int = 100, devices: int | None = None) -> L:
+    """The learner with running statistics: the mean, over meta-training episodes, of the batch statistics of its
+    (adapted) network.
 
     A learner that does not normalise by running statistics is returned as it is.
     """
     mesh = device_mesh(devices)
-    calibrated = _calibrated(*replicate((learner, tasks, key), mesh), episodes, mesh)
+    learner, tasks, key = replicate((learner, tasks, key), mesh)
+    calibrated = _calibrated(learner, tasks, key, episodes, mesh)
     # Through the host, so that the arrays are bound to no device and go along with anything else.
     return jax.tree.map(lambda leaf: jnp.asarray(jax.device_get(leaf)) if eqx.is_array(leaf) else leaf, calibrated)
 

@@ -176,8 +176,7 @@ def conv_net(downsample):
 @pytest.mark.parametrize(
     "options",
     [
-        {"statistics": "transductive"},
-        {"rates": "per_weight", "reduction": "class_sum"},
+        {"rates": "per_weight", "reduction": "class_sum", "statistics": "transductive"},
         {"rates": "per_tensor", "adapted": ("head.*", "*.shift")},
     ],
     ids=str,
@@ -260,12 +259,21 @@ def test_only_named_parameters_move(patterns, names):
 
 
 def test_names_are_dotted_paths():
-    names = "block.kernel", "block.bias", "block.normalisation.shift", "block.normalisation.scale", "head.kernel", "head.bias"
+    names = (
+        "block.kernel",
+        "block.bias",
+        "block.normalisation.shift",
+        "block.normalisation.scale",
+        "head.kernel",
+        "head.bias",
+    )
     assert parameter_names(conv_net("pool")[0]) == list(names)
 
 
 def test_a_pattern_that_names_nothing_is_refused():
-    with pytest.raises(NopalError, match=r"No parameter is named 'body\.\*'; this network has first\.kernel, .*head\.bias"):
+    with pytest.raises(
+        NopalError, match=r"No parameter is named 'body\.\*'; this network has first\.kernel, .*head\.bias"
+    ):
         MAML(net(), adapted=("head.*", "body.*"))
 
 
@@ -317,7 +325,9 @@ def test_where_the_way_is_smaller_the_first_outputs_are_used():
 
 
 def test_a_way_larger_than_the_network_is_refused():
-    with pytest.raises(NopalError, match="task has 3 classes, but the network was meta-trained for 2; train with a way of at least 3"):
+    with pytest.raises(
+        NopalError, match="task has 3 classes, but the network was meta-trained for 2; train with a way of at least 3"
+    ):
         predict(MAML(net(outputs=2)), examples(2, 4), normal(1, 4))
 
 

@@ -57,7 +57,9 @@ def test_it_normalises_nothing():
 def test_what_it_cannot_do_is_refused():
     with pytest.raises(NopalError, match="number of neighbours is 0; expected at least 1"):
         NearestNeighbour(0)
-    with pytest.raises(NopalError, match="3 neighbours were asked for, but the support set has 2 examples; ask for fewer"):
+    with pytest.raises(
+        NopalError, match="3 neighbours were asked for, but the support set has 2 examples; ask for fewer"
+    ):
         predict(3, [[0.0], [1.0]], [0, 1], [[0.0]], 2)
     with pytest.raises(NopalError, match="predict nothing without a support set"):
         NearestNeighbour().adapt(None)

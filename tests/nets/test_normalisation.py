@@ -44,7 +44,9 @@ def test_scale_and_shift_come_after():
 def test_the_scale_is_optional(scale, parameters):
     layer = Normalisation(3, scale=scale)
     assert len(jax.tree.leaves(eqx.filter(layer, eqx.is_inexact_array))) == parameters
-    assert layer(jnp.array([[0.0] * 3, [2.0] * 3]), None)[0] == pytest.approx(np.array([[-1.0] * 3, [1.0] * 3]), rel=1e-4)
+    assert layer(jnp.array([[0.0] * 3, [2.0] * 3]), None)[0] == pytest.approx(
+        np.array([[-1.0] * 3, [1.0] * 3]), rel=1e-4
+    )
 
 
 def test_a_constant_feature_has_a_finite_gradient():

@@ -109,13 +109,17 @@ def test_one_key_gives_the_same_rows_for_images_and_vectors_and_also_compiled():
 
 
 def test_keys_differ_and_so_do_tasks():
-    tasks = Classification(np.zeros((40, 1), np.float32), from_labels(np.repeat(np.arange(8), 5)), way=4, shot=1, query=1)
+    tasks = Classification(
+        np.zeros((40, 1), np.float32), from_labels(np.repeat(np.arange(8), 5)), way=4, shot=1, query=1
+    )
     rows = np.asarray(jax.vmap(tasks.draw)(jax.random.split(jax.random.key(0), 100)))
     assert len(np.unique(rows.reshape(100, -1), axis=0)) > 95
 
 
 def test_another_difficulty_of_the_same_data():
-    tasks = Classification(np.zeros((40, 1), np.float32), from_labels(np.repeat(np.arange(8), 5)), way=4, shot=1, query=1)
+    tasks = Classification(
+        np.zeros((40, 1), np.float32), from_labels(np.repeat(np.arange(8), 5)), way=4, shot=1, query=1
+    )
     harder = tasks.at(way=8, query=3)
     assert (harder.way, harder.shot, harder.query) == (8, 1, 3)
     assert harder.draw(jax.random.key(0)).shape == (8, 4)

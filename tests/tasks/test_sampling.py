@@ -16,7 +16,9 @@ TOO_UNLIKELY = 1e-4
 def many(draws, population, times, seed=0):
     """`times` draws, one a row; the population is a traced number, as in a compiled sampler."""
     keys = jax.random.split(jax.random.key(seed), times)
-    return np.asarray(jax.jit(jax.vmap(lambda k, n: draw_without_replacement(k, draws, n), (0, None)))(keys, population))
+    return np.asarray(
+        jax.jit(jax.vmap(lambda k, n: draw_without_replacement(k, draws, n), (0, None)))(keys, population)
+    )
 
 
 @pytest.mark.parametrize(("draws", "population"), [(1, 1), (1, 7), (2, 5), (3, 4), (4, 4), (5, 5)])

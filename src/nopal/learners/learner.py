@@ -10,7 +10,8 @@ from typing import TypeVar
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
-from nopal.nets.normalisation import Statistics
+from nopal.nets.network import Network
+from nopal.nets.normalisation import Moments, Statistics
 from nopal.tasks.episode import Episode, Examples
 
 M = TypeVar("M", bound="MetaLearner")
@@ -30,19 +31,22 @@ class Learner(eqx.Module):
     ) -> Predictor:
         """A predictor for the task of `support`; `None` gives the predictor before any adaptation.
 
-        `key` is for stochastic learners, `steps` overrides the number of inner steps where there are any. Raises `NopalError`
-        where the learner has no prediction without a support set.
+        `key` is for stochastic learners, `steps` overrides the number of inner steps where there are any. Raises
+        `NopalError` where the learner has no prediction without a support set.
         """
 
     @property
     def statistics(self) -> str:
-        """Which normalisation statistics predictions use: "none", "support", "transductive" or "running"; printed in every table."""
+        """Which normalisation statistics predictions use: "none", "support", "transductive" or "running"; printed in
+        every table."""
         return "none"
 
 
 class MetaLearner(Learner):
     """A learner whose floating-point arrays are meta-trained; its predictions normalise by `query_statistics`."""
 
+    network: eqx.AbstractVar[Network]
+    running: eqx.AbstractVar[tuple[Moments, ...] | None]
     query_statistics: eqx.AbstractVar[Statistics]
 
     @property

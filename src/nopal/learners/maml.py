@@ -1,5 +1,5 @@
-"""Model-agnostic meta-learning (Finn, Abbeel, Levine 2017, arXiv 1703.03400): meta-train initial weights from which a few gradient
-steps on a support set lead to a good model of the task."""
+"""Model-agnostic meta-learning (Finn, Abbeel, Levine 2017, arXiv 1703.03400): meta-train initial weights from which a
+few gradient steps on a support set lead to a good model of the task."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 from nopal.data.images import as_float
 from nopal.errors import NopalError
 from nopal.learners.learner import Aux, MetaLearner
+from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments, Statistics
 from nopal.numerics.mixed_mode import mixed_mode_gradient
 from nopal.tasks.episode import Episode, Examples
@@ -26,14 +27,15 @@ Reduction = Literal["mean", "class_sum"]
 class MAML(MetaLearner):
     """Gradient descent on the support set from meta-trained weights.
 
-    `network(x, statistics)` returns outputs and the normalisation statistics it used (see `nopal.nets`). `adapted` names the
-    parameters that the inner loop changes, as patterns over dotted paths such as `"*.kernel"` or `"head.*"`. `rates` may be meta-learned,
-    one for each tensor (MAML++, arXiv 1810.09502) or for each weight (Meta-SGD, arXiv 1707.09835), all starting at `inner_rate`.
-    `reduction="class_sum"` is the sum over classes of the mean cross-entropy of each, as in CACTUs, so that the effective rate grows with
-    the number of classes. Where a task has fewer classes than the network outputs, the first ones are used.
+    `network(x, statistics)` returns outputs and the normalisation statistics it used (see `nopal.nets`). `adapted`
+    names the parameters that the inner loop changes, as patterns over dotted paths such as `"*.kernel"` or `"head.*"`.
+    `rates` may be meta-learned, one for each tensor (MAML++, arXiv 1810.09502) or for each weight (Meta-SGD, arXiv
+    1707.09835), all starting at `inner_rate`. `reduction="class_sum"` is the sum over classes of the mean cross-entropy
+    of each, as in CACTUs, so that the effective rate grows with the number of classes. Where a task has fewer classes
+    than the network outputs, the first ones are used.
     """
 
-    network: eqx.Module
+    network: Network
     rates: PyTree[Float[Array, "..."]] | None
     running: tuple[Moments, ...] | None
     inner_rate: float = eqx.field(static=True)
@@ -46,7 +48,7 @@ class MAML(MetaLearner):
 
     def __init__(
         self,
-        network: eqx.Module,
+        network: Network,
         *,
         inner_rate: float = 0.25,
         inner_steps: int = 5,
@@ -57,11 +59,14 @@ class MAML(MetaLearner):
         reduction: Reduction = "mean",
         statistics: Statistics = "support",
     ):
-        """Raises `NopalError` for a rate or a number of steps that is not positive, and for a pattern that names no parameter."""
+        """Raises `NopalError` for a rate or a number of steps that is not positive, and for a pattern that names no
+        parameter."""
         if not inner_rate > 0:
             raise NopalError(f"The inner rate is {inner_rate}; expected a number above 0, for instance 0.25.")
         if inner_steps < 1 or (test_steps is not None and test_steps < 1):
-            raise NopalError(f"Inner steps are {inner_steps} (training) and {test_steps} (test); expected at least 1 of each.")
+            raise NopalError(
+                f"Inner steps are {inner_steps} (training) and {test_steps} (test); expected at least 1 of each."
+            )
         self.network, self.running = network, None
         self.inner_rate, self.inner_steps, self.test_steps = inner_rate, inner_steps, test_steps or inner_steps
         self.first_order, self.adapted, self.reduction = first_order, tuple(adapted), reduction
@@ -69,7 +74,9 @@ class MAML(MetaLearner):
         names = parameter_names(network)
         for pattern in adapted:
             if not any(fnmatchcase(name, pattern) for name in names):
-                raise NopalError(f"No parameter is named {pattern!r}; this network has {', '.join(names)}: adapt some of those.")
+                raise NopalError(
+                    f"No parameter is named {pattern!r}; this network has {', '.join(names)}: adapt some of those."
+                )
         initial = {
             "fixed": lambda w: None,
             "per_tensor": lambda w: jnp.full((), inner_rate, w.dtype),
@@ -86,9 +93,7 @@ class MAML(MetaLearner):
 
         return eqx.partition(self.network, jax.tree_util.tree_map_with_path(chosen, self.network))
 
-    def adapt(
-        self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None
-    ) -> Adapted:
+    def adapt(self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None) -> Adapted:
         if support is None:
             return Adapted(self.network, self.running, None)
         if self.query_statistics == "running" and self.running is None:
@@ -104,7 +109,7 @@ class MAML(MetaLearner):
         outputs, query = predict(episode.query.x), episode.query
         return self._reduce(outputs, query), {"score": query.target.score(outputs, query.y).mean()}
 
-    def _statistics(self, network: eqx.Module, support: Examples) -> tuple[Moments, ...] | None:
+    def _statistics(self, network: Network, support: Examples) -> tuple[Moments, ...] | None:
         if self.query_statistics == "support":
             return network(support.x)[1]
         return self.running
@@ -120,7 +125,7 @@ class MAML(MetaLearner):
             return losses.mean()
         return (losses / jnp.sum(examples.y[:, None] == examples.y[None], axis=1)).sum()
 
-    def _descend(self, support: Examples, steps: int) -> eqx.Module:
+    def _descend(self, support: Examples, steps: int) -> Network:
         """The network after `steps` steps of gradient descent on `support`."""
         adapted, rest = self._split()
         arrays, static = eqx.partition(rest, eqx.is_array)
@@ -147,7 +152,7 @@ class MAML(MetaLearner):
 class Adapted(eqx.Module):
     """A network that has seen its support set: inputs -> parameters of the target."""
 
-    network: eqx.Module
+    network: Network
     moments: tuple[Moments, ...] | None
     target: Target | None = eqx.field(static=True)
 
@@ -167,7 +172,7 @@ def _first(outputs: Float[Array, "m outputs"], target: Target | None) -> Float[A
     return outputs[:, : target.width]
 
 
-def parameter_names(network: eqx.Module) -> list[str]:
+def parameter_names(network: Network) -> list[str]:
     """Dotted paths of all floating-point arrays."""
     leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(network, eqx.is_inexact_array))
     return [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves]

@@ -14,7 +14,8 @@ from nopal.tasks.episode import Examples
 
 
 class NearestNeighbour(Learner):
-    """Each query takes the label that most of its `neighbours` nearest support vectors bear; ties go to the smallest label."""
+    """Each query takes the label that most of its `neighbours` nearest support vectors bear; ties go to the smallest
+    label."""
 
     neighbours: int = eqx.field(static=True)
 
@@ -27,10 +28,13 @@ class NearestNeighbour(Learner):
         self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None
     ) -> Neighbourhood:
         if support is None:
-            raise NopalError("Nearest neighbours predict nothing without a support set; give at least one example a class.")
+            raise NopalError(
+                "Nearest neighbours predict nothing without a support set; give at least one example a class."
+            )
         if self.neighbours > len(support.x):
             raise NopalError(
-                f"{self.neighbours} neighbours were asked for, but the support set has {len(support.x)} examples; ask for fewer."
+                f"{self.neighbours} neighbours were asked for, but the support set has {len(support.x)} examples; ask "
+                "for fewer."
             )
         return Neighbourhood(support, self.neighbours)
 

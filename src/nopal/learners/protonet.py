@@ -1,5 +1,5 @@
-"""Prototypical networks (Snell, Swersky, Zemel 2017, arXiv 1703.05175): a class is the mean of its support embeddings, and a query
-belongs to the nearest one."""
+"""Prototypical networks (Snell, Swersky, Zemel 2017, arXiv 1703.05175): a class is the mean of its support embeddings,
+and a query belongs to the nearest one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 from nopal.data.images import as_float
 from nopal.errors import NopalError
 from nopal.learners.learner import Aux, MetaLearner
+from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments, Statistics
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Categorical
@@ -18,23 +19,25 @@ from nopal.tasks.target import Categorical
 class ProtoNet(MetaLearner):
     """Softmax over negative squared Euclidean distances to class means.
 
-    `network(x, statistics)` returns embeddings and the normalisation statistics it used. In meta-training support and queries go
-    through it as one batch, as published; `statistics` says what normalises at test: the support set, that same joint batch
-    (transductive), or running statistics, which are the published choice and need `nopal.calibrate`.
+    `network(x, statistics)` returns embeddings and the normalisation statistics it used. In meta-training support and
+    queries go through it as one batch, as published; `statistics` says what normalises at test: the support set, that
+    same joint batch (transductive), or running statistics, which are the published choice and need `nopal.calibrate`.
     """
 
-    network: eqx.Module
+    network: Network
     running: tuple[Moments, ...] | None
     query_statistics: Statistics = eqx.field(static=True)
 
-    def __init__(self, network: eqx.Module, *, statistics: Statistics = "support"):
+    def __init__(self, network: Network, *, statistics: Statistics = "support"):
         self.network, self.running, self.query_statistics = network, None, statistics
 
     def adapt(
         self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None
     ) -> Prototypes | JointPrototypes:
         if support is None:
-            raise NopalError("Prototypical networks predict nothing without a support set; give at least one example a class.")
+            raise NopalError(
+                "Prototypical networks predict nothing without a support set; give at least one example a class."
+            )
         if self.query_statistics == "transductive":
             return JointPrototypes(self.network, support)
         if self.query_statistics == "running" and self.running is None:
@@ -56,7 +59,7 @@ class ProtoNet(MetaLearner):
 class Prototypes(eqx.Module):
     """Class means, and the network with the statistics that made them: inputs -> logits."""
 
-    network: eqx.Module
+    network: Network
     moments: tuple[Moments, ...]
     means: Float[Array, "way d"]
 
@@ -67,7 +70,7 @@ class Prototypes(eqx.Module):
 class JointPrototypes(eqx.Module):
     """Support set and queries embedded as one batch, so that each query has a part in the statistics of all."""
 
-    network: eqx.Module
+    network: Network
     support: Examples
 
     def __call__(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m way"]:

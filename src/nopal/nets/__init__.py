@@ -1,5 +1,6 @@
 """Networks: called as `network(x, statistics)`, they return outputs and the normalisation statistics that they used."""
 
 from nopal.nets.conv4 import Conv4
+from nopal.nets.network import Network
 
-__all__ = ["Conv4"]
+__all__ = ["Conv4", "Network"]

@@ -1,4 +1,5 @@
-"""The four-block convolutional network of few-shot learning (Vinyals et al. 2016), with the details of CACTUs as options."""
+"""The four-block convolutional network of few-shot learning (Vinyals et al. 2016), with the details of CACTUs as
+options."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from nopal.errors import NopalError
 from nopal.nets.convolution import convolve, max_pool
+from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments, Normalisation
 
 Downsample = Literal["stride", "pool"]
@@ -45,12 +47,12 @@ class Linear(eqx.Module):
         return x @ self.kernel + self.bias
 
 
-class Conv4(eqx.Module):
+class Conv4(Network):
     """Four blocks, then features (`outputs=None`) or a linear layer with `outputs` numbers.
 
-    CACTUs-MAML at 28 x 28: `filters=32, downsample="stride", readout="mean", scale=False, epsilon=1e-3, head_deviation=1.0`;
-    at 84 x 84: `downsample="pool", readout="flatten"` and a Glorot head. Its prototypical networks:
-    `filters=64, downsample="pool", readout="flatten"`, no head.
+    CACTUs-MAML at 28 x 28: `filters=32, downsample="stride", readout="mean", scale=False, epsilon=1e-3,
+    head_deviation=1.0`; at 84 x 84: `downsample="pool", readout="flatten"` and a Glorot head. Its prototypical
+    networks: `filters=64, downsample="pool", readout="flatten"`, no head.
     """
 
     blocks: tuple[Block, ...]
@@ -78,8 +80,8 @@ class Conv4(eqx.Module):
         height, width, channels = shape
         if downsample == "pool" and min(height, width) < 16:
             raise NopalError(
-                f"Images of {height} x {width} vanish when pooled four times; expected at least 16 x 16: use larger images or "
-                "downsample='stride'."
+                f"Images of {height} x {width} vanish when pooled four times; expected at least 16 x 16: use larger "
+                "images or downsample='stride'."
             )
         *keys, head_key = jax.random.split(key, 5)
         glorot = jax.nn.initializers.glorot_uniform()

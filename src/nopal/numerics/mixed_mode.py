@@ -1,8 +1,9 @@
 """Gradients whose own derivative is taken forward over reverse.
 
-Differentiating an inner loop needs, for every inner step, the Hessian of the inner loss times a vector. Reverse over reverse stores
-and replays the whole graph of the gradient; because a Hessian is symmetric, the same product is one directional derivative of the
-gradient, which needs no more memory than the gradient itself (Kemaev et al. 2025, MixFlow-MG, arXiv 2505.00793).
+Differentiating an inner loop needs, for every inner step, the Hessian of the inner loss times a vector. Reverse over
+reverse stores and replays the whole graph of the gradient; because a Hessian is symmetric, the same product is one
+directional derivative of the gradient, which needs no more memory than the gradient itself (Kemaev et al. 2025,
+MixFlow-MG, arXiv 2505.00793).
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ Loss = Callable[[PyTree, PyTree], Float[Array, ""]]
 
 
 def mixed_mode_gradient(loss: Loss) -> Callable[[PyTree, PyTree], PyTree]:
-    """The function (a, b) -> d loss(a, b) / da; pytrees of arrays; can be differentiated once, in `a` and in the floats of `b`."""
+    """The function (a, b) -> d loss(a, b) / da; pytrees of arrays; can be differentiated once, in `a` and in the floats
+    of `b`."""
 
     @jax.custom_vjp
     def gradient(a: PyTree, b: PyTree, rest: PyTree) -> PyTree:

@@ -1,4 +1,5 @@
-"""The main job on built-in data, in minutes: does meta-learning on clusters beat nearest neighbours on the embedding it clustered?"""
+"""The main job on built-in data, in minutes: does meta-learning on clusters beat nearest neighbours on the embedding it
+clustered?"""
 
 from __future__ import annotations
 
@@ -12,11 +13,19 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from nopal.data import glyphs
+from nopal.data.images import ImageSet
 from nopal.evaluation import Scores
 from nopal.learners.learner import Learner
 from nopal.learners.nearest_neighbour import NearestNeighbour
 from nopal.partitions import Partitions, from_labels
-from nopal.recipes.options import EncoderOptions, MAMLOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
+from nopal.recipes.options import (
+    EncoderOptions,
+    MAMLOptions,
+    MetaLearnerOptions,
+    PartitionOptions,
+    ProtoNetOptions,
+    TrainingOptions,
+)
 from nopal.recipes.pipeline import (
     EVALUATION_SEED,
     TEST_QUERIES,
@@ -53,7 +62,7 @@ MAML = MAMLOptions(
 )
 MAML_TRAINING = TrainingOptions(way=20, shot=1, query=5, tasks_per_step=4, steps=300)
 
-ROWS = {
+ROWS: dict[str, tuple[MetaLearnerOptions, TrainingOptions, bool]] = {
     "CACTUs-ProtoNets": (PROTONET, PROTONET_TRAINING, False),
     "CACTUs-MAML": (MAML, MAML_TRAINING, False),
     "oracle: ProtoNets trained on labels": (PROTONET, PROTONET_TRAINING, True),
@@ -63,7 +72,8 @@ ROWS = {
 def run_demo(
     folder: Path, *, seed: int = 0, resume: bool = False, episodes: int = 1000, speed: float = 1.0, console: Console
 ) -> Path:
-    """Train and compare on glyphs, print the table, write records and `report.html` into `folder`; returns the page's path.
+    """Train and compare on glyphs, print the table, write records and `report.html` into `folder`; returns the page's
+    path.
 
     `speed` divides the numbers of training steps.
     """
@@ -76,7 +86,9 @@ def run_demo(
     labels = from_labels(data.train.need_labels())
     chance = [chance_score(at, episodes) for at in DIFFICULTIES]
     rows = [Row("chance", chance, "none")]
-    rows.append(_row("kNN on the embedding", _judge(NearestNeighbour(), encode(test.images), test.need_labels(), episodes)))
+    rows.append(
+        _row("kNN on the embedding", _judge(NearestNeighbour(), encode(test.images), test.need_labels(), episodes))
+    )
     curves = {}
     for name, (options, training, labelled) in ROWS.items():
         run_folder = folder / name.split(":")[0].lower()
@@ -101,7 +113,9 @@ def run_demo(
         )
         write_record(folder / "results", record)
     console.print(text_table(rows, "Characters of scripts never seen in training"))
-    page = report_page("Nopal: learning to learn without labels", _sections(rows, curves, images.images, partitions, test))
+    page = report_page(
+        "Nopal: learning to learn without labels", _sections(rows, curves, images.images, partitions, test)
+    )
     write_page(folder / "report.html", page)
     return folder / "report.html"
 
@@ -121,16 +135,18 @@ def _row(name: str, found: dict[tuple[int, int], Scores]) -> Row:
     return Row(name, scores, scores[0]["statistics"])
 
 
-def _sections(rows: list[Row], curves: dict, images: np.ndarray, partitions: Partitions, test: object) -> list[Section]:
+def _sections(
+    rows: list[Row], curves: dict, images: np.ndarray, partitions: Partitions, test: ImageSet
+) -> list[Section]:
     made = Classification(images, partitions, way=5, shot=1, query=5)
-    real = Classification(test.images, from_labels(test.need_labels()), way=5, shot=1, query=TEST_QUERIES)  # type: ignore[attr-defined]
+    real = Classification(test.images, from_labels(test.need_labels()), way=5, shot=1, query=TEST_QUERIES)
     return [
         Section(
             "",
             [
-                f"{len(images):,} images of handwritten-looking characters were clustered {len(partitions.members)} times, without "
-                "their labels. Meta-learners were then trained to tell clusters apart from one example each, and judged on "
-                "characters of scripts that they had never seen."
+                f"{len(images):,} images of handwritten-looking characters were clustered {len(partitions.members)} "
+                "times, without their labels. Meta-learners were then trained to tell clusters apart from one example "
+                "each, and judged on characters of scripts that they had never seen."
             ],
         ),
         Section("What it can do", [html_table(rows), *table_legend(rows)]),
@@ -138,8 +154,14 @@ def _sections(rows: list[Row], curves: dict, images: np.ndarray, partitions: Par
         Section(
             "What it learned from",
             [
-                Picture(_sheet(made, 1), "Tasks made of clusters", "Tasks made of clusters: a row should look alike, nobody says so."),
-                Picture(_sheet(real, 2), "A real test task", "A test task with human labels: one example, then queries."),
+                Picture(
+                    _sheet(made, 1),
+                    "Tasks made of clusters",
+                    "Tasks made of clusters: a row should look alike, nobody says so.",
+                ),
+                Picture(
+                    _sheet(real, 2), "A real test task", "A test task with human labels: one example, then queries."
+                ),
             ],
         ),
     ]

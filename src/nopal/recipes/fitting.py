@@ -26,13 +26,14 @@ def fit_folder(
     resume: bool,
     console: Console,
 ) -> MetaLearner:
-    """Encode, cluster and meta-train into the run folder `out`; labels that the folder's layout may hold are not used."""
+    """Encode, cluster and meta-train into the run folder `out`; labels that the folder's layout may hold are not
+    used."""
     images = load_folder(source, size=size, labelled=False, skip_unreadable=skip_unreadable, progress=True)
     members = training.shot + training.query
     if len(images) < 2 * training.way * members:
         raise NopalError(
-            f"The folder {source} holds {len(images)} images, but {training.way}-way tasks of {members} images a class need at least "
-            f"{2 * training.way * members}; bring more images, or lower --training.way or --training.query."
+            f"The folder {source} holds {len(images)} images, but {training.way}-way tasks of {members} images a class "
+            f"need at least {2 * training.way * members}; bring more images, or lower --training.way or --training.query."
         )
     if partitions is None:
         clusters = max(min(len(images) // 20, 500), training.way * 2)
@@ -40,5 +41,7 @@ def fit_folder(
     options = dataclasses.replace(encoder, dimensions=min(encoder.dimensions, len(images) - 1))
     made = {"images": source.name, "encoder": to_plain(options), "partitions": to_plain(partitions)}
     run = begin_run(out, images.shape, learner, training, made=made, resume=resume)
-    console.print(f"Clustering {len(images):,} images into {partitions.clusters} clusters, {partitions.partitions} times ...")
+    console.print(
+        f"Clustering {len(images):,} images into {partitions.clusters} clusters, {partitions.partitions} times ..."
+    )
     return meta_train(run, images, make_partitions(run, images, options, partitions))

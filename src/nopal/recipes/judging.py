@@ -43,14 +43,19 @@ def judge_run(
     out: Path,
     console: Console,
 ) -> None:
-    """Score a run's learner, and nearest neighbours where the run kept its encoder, on the same tasks; writes records and a CSV file."""
+    """Score a run's learner, and nearest neighbours where the run kept its encoder, on the same tasks; writes records
+    and a CSV file."""
     run, learner = load_run(path), load(path)
     shape = tuple(run.config["shape"])
     images = load_images(source, split=split, size=shape[0])
     if images.shape != shape:
-        raise NopalError(f"The images are {images.shape} (height, width, channels), but the run was trained on {shape}; give images like those.")
+        raise NopalError(
+            f"The images are {images.shape} (height, width, channels), but the run was trained on {shape}; give images "
+            "like those."
+        )
     labels = images.need_labels()
-    options, training = from_plain(MetaLearnerOptions, run.config["learner"]), run.config["training"]
+    options: MetaLearnerOptions = from_plain(MetaLearnerOptions, run.config["learner"])
+    training = run.config["training"]
     found = {options.title: measure(learner, images.images, labels, difficulties, episodes=episodes)}
     if (path / "encoder.npz").exists():
         vectors = load_encoder(path / "encoder.npz")(images.images)
@@ -96,7 +101,11 @@ def write_report(paths: Sequence[Path], out: Path) -> None:
         sections.append(Section("Scores", [html_table(rows), *table_legend(rows)]))
     curves = {name: run.metrics for name, run in runs.items() if run.metrics.exists()}
     if curves:
-        sections.append(Section("How it learned", [Picture(curves_figure(curves), "Learning curves", "Accuracy on training tasks.")]))
+        sections.append(
+            Section(
+                "How it learned", [Picture(curves_figure(curves), "Learning curves", "Accuracy on training tasks.")]
+            )
+        )
     pictures = [
         Picture(_picture(run.path / "tasks.png"), f"A training task of {name}", f"A training task of {name}.")
         for name, run in runs.items()
@@ -121,12 +130,14 @@ def results_table(results: Path, out: Path | None) -> str:
     """The Markdown page of all records under `results`, with links relative to `out`."""
     where = out.parent if out else Path.cwd()
     records = [
-        record | {"file": Path(os.path.relpath(results / record["file"], where)).as_posix()} for record in read_records(results)
+        record | {"file": Path(os.path.relpath(results / record["file"], where)).as_posix()}
+        for record in read_records(results)
     ]
     page = results_page(
         records,
         "Results",
-        "Made by `nopal table` from the records of real runs; every number is what a run measured, at the budget that its row states.",
+        "Made by `nopal table` from the records of real runs: every number is what a run measured, at the budget that its "
+        "row states.",
     )
     if out:
         write_text(out, page)

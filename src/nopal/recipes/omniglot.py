@@ -1,4 +1,5 @@
-"""The Omniglot rows of CACTUs (Hsu, Levine, Finn 2019, arXiv 1810.02334) that need no trained encoder: pixels and oracles."""
+"""The Omniglot rows of CACTUs (Hsu, Levine, Finn 2019, arXiv 1810.02334) that need no trained encoder: pixels and
+oracles."""
 
 from __future__ import annotations
 
@@ -17,10 +18,10 @@ from nopal.recipes.recipe import Budget, Difficulty, Published, Recipe
 
 DIFFICULTIES: tuple[Difficulty, ...] = ((5, 1), (5, 5), (20, 1), (20, 5))
 
-# The published choices that differ from this library's defaults: class-summed loss (a rate of 0.05 acts as 1.0 at 20 ways), batch
-# statistics of all queries at once, a shift that is neither scaled nor adapted. One choice is not the published one: the head starts
-# Glorot-uniform and not from N(0, 1), with which the first thousands of steps are lost (training accuracy after 200 steps of 4 tasks:
-# 41% against 30%); `omniglot-oracle-maml-published-head` keeps it.
+# The published choices that differ from this library's defaults: class-summed loss (a rate of 0.05 acts as 1.0 at 20
+# ways), batch statistics of all queries at once, a shift that is neither scaled nor adapted. One choice is not the
+# published one: the head starts Glorot-uniform and not from N(0, 1), with which the first thousands of steps are lost
+# (training accuracy after 200 steps of 4 tasks: 41% against 30%); `omniglot-oracle-maml-published-head` keeps it.
 CACTUS_MAML = MAMLOptions(
     scale=False,
     epsilon=1e-3,
@@ -46,10 +47,19 @@ def _published(source: str, means: dict[Difficulty, float]) -> dict[Difficulty, 
     return {difficulty: Published(mean, source) for difficulty, mean in means.items()}
 
 
-def _row(name: str, title: str, experiment: Experiment, published: dict[Difficulty, Published], note: str = "") -> Recipe:
+def _row(
+    name: str, title: str, experiment: Experiment, published: dict[Difficulty, Published], note: str = ""
+) -> Recipe:
     budgets = MAML_BUDGETS if isinstance(experiment.learner, MAMLOptions) else PROTONET_BUDGETS
     return Recipe(
-        f"omniglot-{name}", title, "omniglot", experiment, DIFFICULTIES, published, budgets if experiment.training else {}, note
+        f"omniglot-{name}",
+        title,
+        "omniglot",
+        experiment,
+        DIFFICULTIES,
+        published,
+        budgets if experiment.training else {},
+        note,
     )
 
 

@@ -1,11 +1,12 @@
-"""Every choice between images and a trained learner, as plain data: what a run folder stores, a command line sets and a recipe fixes."""
+"""Every choice between images and a trained learner, as plain data: what a run folder stores, a command line sets and a
+recipe fixes."""
 
 from __future__ import annotations
 
 import dataclasses
 import types
 import typing
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 from jaxtyping import PRNGKeyArray
 
@@ -114,7 +115,8 @@ class ProtoNetOptions:
     scale: bool = True
     epsilon: float = 1e-5
     statistics: Statistics = "running"
-    """what normalises activations at test: running statistics, the support set, or support and queries together (transductive)"""
+    """what normalises activations at test: running statistics, the support set, or support and queries together
+    (transductive)"""
 
     def build(self, shape: tuple[int, int, int], way: int, key: PRNGKeyArray) -> ProtoNet:
         """A learner with fresh weights for images of `shape`; any number of classes will do."""
@@ -169,15 +171,13 @@ class TrainingOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """From images to a learner. Without `encoder` and `partitions`, tasks come from human labels; without `training`, nothing is trained."""
+    """From images to a learner. Without `encoder` and `partitions`, tasks come from human labels; without `training`,
+    nothing is trained."""
 
     learner: LearnerOptions
     encoder: EncoderOptions | None = None
     partitions: PartitionOptions | None = None
     training: TrainingOptions | None = None
-
-
-T = TypeVar("T")
 
 
 def to_plain(options: Any) -> dict[str, Any]:
@@ -191,18 +191,20 @@ def to_plain(options: Any) -> dict[str, Any]:
     return plain
 
 
-def from_plain(kind: type[T], plain: Any) -> T:
+def from_plain(kind: Any, plain: Any) -> Any:
     """The inverse of `to_plain`; raises `NopalError` for a field that this Nopal doesn't know."""
     if plain is None:
-        return None  # type: ignore[return-value]
+        return None
     if isinstance(kind, types.UnionType):
-        options = {getattr(member, "method", None): member for member in typing.get_args(kind) if member is not type(None)}
+        options = {
+            getattr(member, "method", None): member for member in typing.get_args(kind) if member is not type(None)
+        }
         method = plain.get("method")
         if method not in options:
             raise NopalError(f"The method is {method!r}; this Nopal has {', '.join(map(str, options))}.")
         return from_plain(options[method], plain)
     hints = typing.get_type_hints(kind)
-    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    known = {field.name for field in dataclasses.fields(kind)}
     values = {}
     for name, value in plain.items():
         if name == "method":

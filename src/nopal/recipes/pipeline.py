@@ -1,4 +1,5 @@
-"""The stages between images and a learner, each in its own file of a run folder, so that any of them can be replaced or taken up again."""
+"""The stages between images and a learner, each in its own file of a run folder, so that any of them can be replaced or
+taken up again."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ from nopal.runs import (
     open_run,
 )
 from nopal.tasks.classification import Classification
-from nopal.training import initial_state, make_optimiser, train
+from nopal.training import calibrate, initial_state, make_optimiser, train
 
 EVALUATION_SEED = 6
 """One seed for all test tasks, so that every learner meets the same ones."""
@@ -89,8 +90,8 @@ def begin_run(
 ) -> RunFolder:
     """A run folder with everything that decides the result in `config.json`; `made` says where the tasks come from.
 
-    `every` is the number of steps between checkpoints and log lines. With `resume`, the run that is there goes on, perhaps
-    for more steps. Raises `NopalError` for a folder that is in use or can't be written.
+    `every` is the number of steps between checkpoints and log lines. With `resume`, the run that is there goes on,
+    perhaps for more steps. Raises `NopalError` for a folder that is in use or can't be written.
     """
     choices = {"learner": to_plain(learner), "training": to_plain(training)}
     config = choices | {"shape": shape, "made": made, "every": every}
@@ -100,7 +101,8 @@ def begin_run(
 def make_partitions(
     run: RunFolder, images: ImageSet, encoder: EncoderOptions | None, partitions: PartitionOptions | None
 ) -> Partitions:
-    """Partitions from labels or, where options are given, from k-means on encoded images; those are kept in the run folder."""
+    """Partitions from labels or, where options are given, from k-means on encoded images; those are kept in the run
+    folder."""
     if encoder is None or partitions is None:
         return from_labels(images.need_labels())
     kept = run.path / "partitions.npz"
@@ -121,12 +123,14 @@ def meta_train(
     validation: ImageSet | None = None,
     label: str = "meta-training",
 ) -> MetaLearner:
-    """Meta-train as the run's configuration says, or go on from its last checkpoint; a finished run's learner is returned as it is.
+    """Meta-train as the run's configuration says, or go on from its last checkpoint; a finished run's learner is
+    returned as it is.
 
-    Metrics, checkpoints, a picture of a task and the learner go into the run folder. `validation` are labelled images whose tasks
-    are tried ten times in the run. Raises `Interrupted` after Ctrl-C and `NopalError` where the loss is no longer a number.
+    Metrics, checkpoints, a picture of a task and the learner go into the run folder. `validation` are labelled images
+    whose tasks are tried ten times in the run. Raises `Interrupted` after Ctrl-C and `NopalError` where the loss is no
+    longer a number.
     """
-    options = from_plain(MetaLearnerOptions, run.config["learner"])
+    options: MetaLearnerOptions = from_plain(MetaLearnerOptions, run.config["learner"])
     training = from_plain(TrainingOptions, run.config["training"])
     tasks = Classification(images.images, partitions, way=training.way, shot=training.shot, query=training.query)
     weights, key = keys(training.seed)
@@ -147,8 +151,8 @@ def meta_train(
         Interrupts(run.checkpoints) as interrupts,
     ):
         hooks: list[Hook] = [NaNGuard(), log]
-        if validation is not None and options.statistics != "running":
-            hooks.append(Every(max(training.steps // 10, 1), validate_on(validation, training, log)))
+        if validation is not None:
+            hooks.append(Every(max(training.steps // 10, 1), validate_on(validation, tasks, log)))
         save = Checkpointer(run.checkpoints, every, last=training.steps)
         trained = train(
             fresh,
@@ -166,15 +170,16 @@ def meta_train(
     return trained
 
 
-def validate_on(images: ImageSet, training: TrainingOptions, log: MetricsLog) -> Callable[[Moment], None]:
-    """A function that logs the score on 50 labelled tasks of `images`."""
+def validate_on(images: ImageSet, training: Classification, log: MetricsLog) -> Callable[[Moment], None]:
+    """A function that logs the score on 50 labelled tasks of `images`, as difficult as those of `training`."""
     way = min(training.way, len(images.classes))
-    tasks = Classification(
-        images.images, from_labels(images.need_labels()), way=way, shot=training.shot, query=TEST_QUERIES
-    )
+    classes = from_labels(images.need_labels())
+    tasks = Classification(images.images, classes, way=way, shot=training.shot, query=TEST_QUERIES)
+    key = jax.random.key(EVALUATION_SEED)
 
     def validate(moment: Moment) -> None:
-        scores = evaluate(moment.state.learner, tasks, key=jax.random.key(EVALUATION_SEED), episodes=50)
+        learner = calibrate(moment.state.learner, training, key=key, episodes=20)
+        scores = evaluate(learner, tasks, key=key, episodes=50)
         log.log(moment.step, {"validation_score": scores.mean})
 
     return validate
@@ -190,9 +195,10 @@ def calibrated_like(learner: MetaLearner) -> MetaLearner:
 
 
 def load(path: str | Path) -> MetaLearner:
-    """The learner of a run folder: the finished one, or that of the last checkpoint. Raises `NopalError` where there is none."""
+    """The learner of a run folder: the finished one, or that of the last checkpoint. Raises `NopalError` where there is
+    none."""
     run = load_run(path)
-    options = from_plain(MetaLearnerOptions, run.config["learner"])
+    options: MetaLearnerOptions = from_plain(MetaLearnerOptions, run.config["learner"])
     training = from_plain(TrainingOptions, run.config["training"])
     fresh = options.build(tuple(run.config["shape"]), training.way, keys(training.seed)[0])
     finished = Checkpoints(run.path / "learner", keep=1, read_only=True)
@@ -202,7 +208,9 @@ def load(path: str | Path) -> MetaLearner:
         raise NopalError(f"The run in {path} has no checkpoint yet; let it train, or start it again.")
     learner = run.checkpoints.restore(initial_state(fresh, make_optimiser(training.outer_rate, training.clip))).learner
     if learner.statistics == "running":
-        raise NopalError(f"The run in {path} is not finished and has no running statistics yet; go on with it by --resume.")
+        raise NopalError(
+            f"The run in {path} is not finished and has no running statistics yet; go on with it by --resume."
+        )
     return learner
 
 

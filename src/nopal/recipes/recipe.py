@@ -1,4 +1,5 @@
-"""A published row of a table, as data: what to load, encode, train and evaluate, the published number and where it was read."""
+"""A published row of a table, as data: what to load, encode, train and evaluate, the published number and where it was
+read."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jax
 from rich.console import Console
@@ -88,7 +89,7 @@ def prepare(
             raise NopalError(f"The recipe {recipe.name} names no encoder, which nearest neighbours need.")
         encode = fit_encoder(images, experiment.encoder, data=recipe.data)
         return options.build(images.shape, 0, jax.random.key(0)), encode(splits.test.images)
-    made = {"recipe": recipe.name, "encoder": None, "partitions": None}
+    made: dict[str, Any] = {"recipe": recipe.name, "encoder": None, "partitions": None}
     if experiment.encoder and experiment.partitions:
         made |= {"encoder": to_plain(experiment.encoder), "partitions": to_plain(experiment.partitions)}
     run = begin_run(folder, images.shape, options, experiment.training, made=made, resume=resume)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +10,7 @@ from nopal.data import folder, glyphs, load_arrays, mnist, omniglot
 from nopal.data.images import ImageSet, Splits
 from nopal.errors import NopalError
 
-NAMED = {
+NAMED: dict[str, Callable[[], Splits]] = {
     "glyphs": glyphs.load,
     "omniglot": omniglot.load,
     "omniglot-background": lambda: omniglot.load("background"),
@@ -41,6 +42,7 @@ def load_images(source: str, *, split: Split = "train", size: int | None = None)
         return load_arrays(path)
     if not path.exists():
         raise NopalError(
-            f"{source!r} is neither a folder, nor a .npz file, nor a data set by name ({', '.join(NAMED)}); check the spelling."
+            f"{source!r} is neither a folder, nor a .npz file, nor a data set by name ({', '.join(NAMED)}); check the "
+            "spelling."
         )
     return folder(path, size=size, progress=True)

@@ -1,4 +1,5 @@
-"""N-way K-shot classification tasks from partitions of a data set (CACTUs, Hsu, Levine, Finn 2019, arXiv 1810.02334, Algorithm 1)."""
+"""N-way K-shot classification tasks from partitions of a data set (CACTUs, Hsu, Levine, Finn 2019, arXiv 1810.02334,
+Algorithm 1)."""
 
 from __future__ import annotations
 
@@ -18,11 +19,13 @@ from nopal.tasks.target import Categorical
 
 
 class Classification(eqx.Module):
-    """A distribution of tasks: a partition, `way` of its clusters, `shot + query` members of each, all uniform and without replacement.
+    """A distribution of tasks: a partition, `way` of its clusters, `shot + query` members of each, all uniform and
+    without replacement.
 
-    Clusters with fewer than `shot + query` members are never drawn. The classes of a task are labelled in the order of the draw, so every
-    task has a fresh random labelling. The rows drawn for a key don't depend on what `x` holds: images and vectors of the same data,
-    with the same partitions, give the same tasks. Partitions from human labels make it an ordinary few-shot problem.
+    Clusters with fewer than `shot + query` members are never drawn. The classes of a task are labelled in the order of
+    the draw, so every task has a fresh random labelling. The rows drawn for a key don't depend on what `x` holds:
+    images and vectors of the same data, with the same partitions, give the same tasks. Partitions from human labels
+    make it an ordinary few-shot problem.
     """
 
     x: Shaped[Array, "n ..."]
@@ -34,7 +37,8 @@ class Classification(eqx.Module):
     query: int = eqx.field(static=True)
 
     def __init__(self, x: Any, partitions: Partitions, *, way: int, shot: int, query: int):
-        """`x` holds n images (bytes) or vectors. Raises `NopalError` where a partition has too few large enough clusters."""
+        """`x` holds n images (bytes) or vectors. Raises `NopalError` where a partition has too few large enough
+        clusters."""
         for name, value, least in (("way", way, 2), ("shot", shot, 1), ("query", query, 1)):
             if value < least:
                 raise NopalError(f"The {name} of a task is {value}; expected at least {least}.")
@@ -45,8 +49,9 @@ class Classification(eqx.Module):
         fewest = int(np.min(np.asarray(self.count)))
         if fewest < way:
             raise NopalError(
-                f"A partition has only {fewest} clusters with the {shot + query} members that {shot} shots and {query} queries need, but "
-                f"{way}-way tasks need {way}: lower the way, the shots or the queries, make fewer clusters, or bring more images."
+                f"A partition has only {fewest} clusters with the {shot + query} members that {shot} shots and {query} "
+                f"queries need, but {way}-way tasks need {way}: lower the way, the shots or the queries, make fewer "
+                "clusters, or bring more images."
             )
 
     @property

@@ -7,12 +7,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 
-def draw_without_replacement(
-    key: PRNGKeyArray, draws: int, population: Int[Array, ""] | int
-) -> Int[Array, "draws"]:
+def draw_without_replacement(key: PRNGKeyArray, draws: int, population: Int[Array, ""] | int) -> Int[Array, "draws"]:
     """`draws` different numbers below `population`, in random order; `population` must be at least `draws`.
 
-    A sparse Fisher-Yates shuffle: only the places that were swapped are remembered, so the cost is draws^2, whatever the population.
+    A sparse Fisher-Yates shuffle: only the places that were swapped are remembered, so the cost is draws^2, whatever
+    the population.
     """
     chosen = jax.random.randint(key, (draws,), jnp.arange(draws), population)
 

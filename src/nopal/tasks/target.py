@@ -1,4 +1,5 @@
-"""What a task predicts, and how a prediction is scored. A target belongs to the tasks; predictors return arrays of its parameters."""
+"""What a task predicts, and how a prediction is scored. A target belongs to the tasks; predictors return arrays of its
+parameters."""
 
 from __future__ import annotations
 

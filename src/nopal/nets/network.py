@@ -1,0 +1,24 @@
+"""What a learner asks of a network."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import equinox as eqx
+from jaxtyping import Array, Float
+
+from nopal.nets.normalisation import Moments
+
+
+class Network(eqx.Module):
+    """Called on a batch of inputs of one `shape`, it returns outputs and the normalisation statistics that it used.
+
+    Given statistics of an earlier call, it normalises by those, so that one batch's outputs don't depend on the others.
+    """
+
+    shape: eqx.AbstractVar[tuple[int, int, int]]
+
+    @abstractmethod
+    def __call__(
+        self, x: Float[Array, "m ..."], statistics: tuple[Moments, ...] | None = None
+    ) -> tuple[Float[Array, "m outputs"], tuple[Moments, ...]]: ...
