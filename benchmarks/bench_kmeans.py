@@ -1,4 +1,4 @@
-"""k-means for many scaled copies of the same vectors: Nopal's, all together, against scikit-learn's, one after the other.
+"""Many scaled copies of the same vectors: k-means of Nopal, all together, against scikit-learn, one after the other.
 
     python benchmarks/bench_kmeans.py [--partitions 100] [--repeats 2] [--quick] [--vectors FILE.npy]
 

@@ -14,6 +14,7 @@ from nopal.learners.learner import Learner
 from nopal.learners.maml import MAML
 from nopal.learners.nearest_neighbour import NearestNeighbour
 from nopal.nets.conv4 import Linear
+from nopal.nets.network import Network
 from nopal.partitions import from_labels
 from nopal.tasks.classification import Classification
 
@@ -30,9 +31,10 @@ class Guess(Learner):
         return lambda x: jnp.tile(jax.nn.one_hot(self.label, support.target.width), (len(x), 1))
 
 
-class Line(eqx.Module):
+class Line(Network):
     """One linear layer, no normalisation."""
 
+    shape: tuple[int, int, int] = eqx.field(static=True, default=(1, 1, 1), kw_only=True)
     layer: Linear
 
     def __call__(self, x, statistics=None):
@@ -104,10 +106,9 @@ def test_neither_devices_nor_vectorising_change_the_scores_and_fewer_tasks_are_t
 def test_steps_override_the_learners_own():
     layer = Linear(jnp.asarray(np.random.default_rng(1).normal(size=(4, 3)), jnp.float32), jnp.zeros(3))
     learner = MAML(Line(layer), inner_rate=2.0, inner_steps=1, test_steps=7)
-    scores = {steps: evaluate(learner, tasks(), key=KEY, episodes=30, steps=steps) for steps in (None, 0, 7)}
-    np.testing.assert_array_equal(scores[None].values, scores[7].values)
-    assert scores[7].mean > scores[0].mean + 0.1
-    assert scores[7].statistics == "support"
+    adapted, unadapted = (evaluate(learner, tasks(), key=KEY, episodes=30, steps=steps) for steps in (None, 0))
+    assert adapted.mean > unadapted.mean + 0.1
+    assert adapted.statistics == "support"
 
 
 @pytest.mark.parametrize("episodes", [0, -1])

@@ -22,7 +22,9 @@ def main() -> None:
 def devices() -> int:
     """CPU cores that count as devices: `NOPAL_DEVICES`, or all that this process may use."""
     asked = os.environ.get("NOPAL_DEVICES", "")
-    return max(int(asked), 1) if asked.isdecimal() else len(os.sched_getaffinity(0))
+    if asked.isdecimal():
+        return max(int(asked), 1)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if __name__ == "__main__":

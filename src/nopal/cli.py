@@ -6,18 +6,27 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import rich.box
 import rich.table
 import tyro
 from rich.console import Console
-from tyro.conf import Positional
+from tyro.conf import arg, subcommand
 
 from nopal.errors import NopalError
-from nopal.recipes.options import EncoderOptions, MetaLearnerOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
+from nopal.recipes.options import EncoderOptions, MAMLOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
 from nopal.recipes.recipe import Budget
 from nopal.recipes.sources import Split
 from nopal.runs import Interrupted
+
+if TYPE_CHECKING:
+    from nopal.partitions.summary import Summary
+
+LearnerChoice = Annotated[ProtoNetOptions, subcommand("protonet")] | Annotated[MAMLOptions, subcommand("maml")]
+Source = Annotated[str, arg(metavar="SOURCE")]
+Run = Annotated[Path, arg(metavar="RUN")]
+Out = Annotated[Path, arg(metavar="OUT")]
 
 console = Console()
 
@@ -28,7 +37,7 @@ def say(text: str) -> None:
 
 
 def demo(
-    out: Path = Path("nopal-demo"), /, *, seed: int = 0, resume: bool = False, episodes: int = 1000, speed: float = 1.0
+    out: Out = Path("nopal-demo"), /, *, seed: int = 0, resume: bool = False, episodes: int = 1000, speed: float = 1.0
 ) -> None:
     """Do the main job on built-in characters: cluster, meta-train, test on unseen scripts; about three minutes on two
     cores.
@@ -47,15 +56,15 @@ def demo(
 
 
 def encode(
-    source: str,
-    out: Path,
+    source: Source,
+    out: Out,
     /,
     *,
     split: Split = "train",
     encoder: EncoderOptions = EncoderOptions(),
     size: int | None = None,
 ) -> None:
-    """Turn images into vectors: OUT gets the images and vectors as an .npz file, OUT's folder the encoder.
+    """Turn images into vectors: OUT gets the images and vectors, and the encoder is kept beside it.
 
     Args:
         source: a folder of images, an .npz file, or glyphs, omniglot, omniglot-background, mnist
@@ -66,17 +75,24 @@ def encode(
     """
     from nopal.data import save_arrays
     from nopal.recipes.pipeline import fit_encoder
-    from nopal.recipes.sources import load_images
+    from nopal.recipes.sources import load_images, name_of
 
+    check_archive(out)
     images = load_images(source, split=split, size=size)
-    fitted = fit_encoder(images, encoder, data=Path(source).name)
+    fitted = fit_encoder(images, encoder, data=name_of(source))
     vectors = fitted(images.images)
     save_arrays(out, images, vectors)
-    fitted.save(out.with_name("encoder.npz"))
-    say(f"{len(images):,} images became vectors of {vectors.shape[1]} numbers: {out} (and encoder.npz beside it)")
+    kept = fitted.save(out.with_suffix(".encoder.npz"))
+    say(f"{len(images):,} images became vectors of {vectors.shape[1]} numbers: {out} (the encoder: {kept})")
 
 
-def partition(vectors: Path, out: Path, /, *, options: PartitionOptions = PartitionOptions()) -> None:
+def partition(
+    vectors: Annotated[Path, arg(metavar="VECTORS")],
+    out: Out,
+    /,
+    *,
+    options: Annotated[PartitionOptions, arg(name="")] = PartitionOptions(),
+) -> None:
     """Cluster vectors many times over: OUT gets the partitions from which tasks are made.
 
     Args:
@@ -84,29 +100,48 @@ def partition(vectors: Path, out: Path, /, *, options: PartitionOptions = Partit
         out: the .npz file to write
         options: how to cluster
     """
-    import numpy as np
-
-    from nopal.data import load_arrays, load_vectors
+    from nopal.data import load_vectors
     from nopal.partitions import summarise
     from nopal.recipes.pipeline import cluster
+    from nopal.recipes.sources import load_labels
 
-    made = cluster(load_vectors(vectors), options)
+    check_archive(out, vectors)
+    rows, labels = load_vectors(vectors), load_labels(vectors)
+    made = cluster(rows, options)
     made.save(out)
-    labels = None
-    if vectors.suffix == ".npz":
-        with np.load(vectors) as file:
-            labels = load_arrays(vectors).labels if {"X", "Y"} <= set(file.files) else None
-    console.print(summarise(made, max(options.min_members, 6), labels))
+    members = max(options.min_members, 6)
+    console.print(summary_table(summarise(made, members, labels), members))
     say(f"The partitions: {out}")
 
 
+def summary_table(found: Sequence[Summary], members: int) -> rich.table.Table:
+    """Each number at its least, on average and at most over all partitions."""
+    table = rich.table.Table(f"{len(found)} partitions", "least", "mean", "most", box=rich.box.SIMPLE_HEAD)
+    names = {
+        "clusters": f"clusters with {members} members or more",
+        "rows": "images in them",
+        "smallest": "smallest of them",
+        "median": "median of them",
+        "largest": "largest of them",
+        "purity": "purity",
+        "nmi": "normalised mutual information",
+    }
+    for field, name in names.items():
+        values = [value for summary in found if (value := getattr(summary, field)) is not None]
+        if values:
+            digits = 2 if field in ("purity", "nmi") else 0
+            numbers = min(values), sum(values) / len(values), max(values)
+            table.add_row(name, *(f"{number:,.{digits}f}" for number in numbers))
+    return table
+
+
 def train(
-    source: str,
-    partitions: Path | None,
-    out: Path,
+    source: Source,
+    partitions: Annotated[Path, arg(metavar="PARTITIONS")],
+    out: Out,
     /,
     *,
-    learner: MetaLearnerOptions = ProtoNetOptions(),
+    learner: LearnerChoice = ProtoNetOptions(),
     training: TrainingOptions = TrainingOptions(),
     split: Split = "train",
     size: int | None = None,
@@ -117,7 +152,7 @@ def train(
 
     Args:
         source: the images that were encoded: a folder, an .npz file, or a data set by name
-        partitions: the file of `nopal partition`, or None for tasks from human labels
+        partitions: the file of `nopal partition`, or the word labels for tasks from human labels
         out: the run folder
         learner: which learner, and its options
         training: how to meta-train
@@ -126,26 +161,29 @@ def train(
         every: steps between checkpoints and log lines
         resume: go on from the last checkpoint in OUT
     """
-    from nopal.partitions import Partitions
-    from nopal.recipes.pipeline import begin_run, make_partitions, meta_train
-    from nopal.recipes.sources import load_images
+    from nopal.partitions import Partitions, from_labels
+    from nopal.recipes.pipeline import begin_run, check_writable, meta_train
+    from nopal.recipes.sources import load_images, name_of
 
+    check_writable(out / "config.json")
     images = load_images(source, split=split, size=size)
-    divided = Partitions.load(partitions) if partitions else None
-    made = {"images": Path(source).name, "partitions": divided.made if divided else "labels"}
+    labelled = str(partitions) == "labels"
+    divided = from_labels(images.need_labels()) if labelled else Partitions.load(partitions)
+    made = {"images": name_of(source), "partitions": divided.made}
     run = begin_run(out, images.shape, learner, training, made=made, every=every, resume=resume)
-    meta_train(run, images, divided or make_partitions(run, images, None, None))
+    meta_train(run, images, divided)
     say(f"The learner: {out}")
 
 
 def evaluate(
-    run: Path,
-    source: str,
+    run: Run,
+    source: Source,
     /,
     *,
     at: tuple[str, ...] = ("5x1", "5x5"),
     split: Split = "test",
     episodes: int = 1000,
+    encoder: Path | None = None,
     out: Path | None = None,
 ) -> None:
     """Judge a run's learner on human-labelled tasks, beside nearest neighbours on the embedding it was trained from.
@@ -156,14 +194,15 @@ def evaluate(
         at: difficulties, as way x shot
         split: which part of a named data set
         episodes: test tasks for each difficulty
+        encoder: the encoder's file, for nearest neighbours; the run's own by default, where it made one
         out: folder for the record (JSON) and the scores (CSV); the run folder by default
     """
     from nopal.recipes.judging import judge_run
 
-    judge_run(run, source, [parse_difficulty(text) for text in at], split, episodes, out or run, console)
+    judge_run(run, source, [parse_difficulty(text) for text in at], split, episodes, out or run, encoder, console)
 
 
-def report(runs: Positional[tuple[Path, ...]], /, *, out: Path = Path("report.html")) -> None:
+def report(runs: Annotated[tuple[Path, ...], arg(metavar="RUN...")], /, *, out: Path = Path("report.html")) -> None:
     """Write one self-contained page about some runs: scores, learning curves, tasks they were trained on.
 
     Args:
@@ -177,14 +216,14 @@ def report(runs: Positional[tuple[Path, ...]], /, *, out: Path = Path("report.ht
 
 
 def fit(
-    folder: Path,
-    out: Path = Path("nopal-run"),
+    folder: Annotated[Path, arg(metavar="FOLDER")],
+    out: Out = Path("nopal-run"),
     /,
     *,
     size: int = 28,
     encoder: EncoderOptions = EncoderOptions(),
-    partitions: PartitionOptions | None = None,
-    learner: MetaLearnerOptions = ProtoNetOptions(),
+    partitions: PartitionOptions = PartitionOptions(partitions=20),
+    learner: LearnerChoice = ProtoNetOptions(),
     training: TrainingOptions = TrainingOptions(tasks_per_step=1, steps=2000),
     skip_unreadable: bool = False,
     resume: bool = False,
@@ -197,7 +236,7 @@ def fit(
         out: the run folder
         size: resize images to this many pixels a side; 84 suits photographs, if there is time
         encoder: what turns an image into a vector
-        partitions: how to cluster; by default 20 times, into a twentieth as many clusters as there are images
+        partitions: how to cluster
         learner: which learner, and its options
         training: how to meta-train
         skip_unreadable: leave out files that can't be read
@@ -210,7 +249,14 @@ def fit(
     say(f"Now sort a few examples into one folder per class and run: nopal predict {out} SUPPORT IMAGES")
 
 
-def predict(run: Path, support: Path, images: tuple[Path, ...], /, *, out: Path = Path("predictions.csv")) -> None:
+def predict(
+    run: Run,
+    support: Annotated[Path, arg(metavar="SUPPORT")],
+    images: Annotated[tuple[Path, ...], arg(metavar="IMAGES...")],
+    /,
+    *,
+    out: Path = Path("predictions.csv"),
+) -> None:
     """Adapt to a few labelled images and classify others; OUT gets file, class and probability.
 
     Args:
@@ -221,14 +267,13 @@ def predict(run: Path, support: Path, images: tuple[Path, ...], /, *, out: Path 
     """
     from nopal.prediction import load_queries, load_support
     from nopal.prediction import predict as classify
-    from nopal.recipes.pipeline import load
+    from nopal.recipes.pipeline import check_writable, load
 
+    check_writable(out)
     learner = load(run)
     shape = learner.network.shape  # type: ignore[attr-defined]
     if learner.statistics == "transductive":
-        console.print(
-            "This learner was trained with statistics of all queries; here it takes those of the support set."
-        )
+        say("This learner was trained with statistics of all queries; here it takes those of the support set.")
     known = load_support(support, shape)
     queries, files = load_queries(images, shape)
     found = classify(learner, known, queries, files)
@@ -243,16 +288,19 @@ def recipes() -> None:
     """List the published rows that can be run by name, with their published numbers."""
     from nopal.recipes.running import RECIPES
 
-    table = rich.table.Table("name", "learner", "published (way x shot: percent)", "steps: demo, hour, published")
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    table.add_column("name and learner", no_wrap=True)
+    table.add_column("published percent (way x shot)")
+    table.add_column("steps: demo, hour, published")
     for recipe in RECIPES.values():
         published = ", ".join(f"{n}x{k}: {p.mean} {p.source}" for (n, k), p in recipe.published.items())
         steps = ", ".join(f"{steps:,}" for steps in recipe.budgets.values())
-        table.add_row(recipe.name, recipe.title, published or "-", steps or "no training")
+        table.add_row(f"[bold]{recipe.name}[/bold]\n{recipe.title}", published or "-", steps or "no training")
     console.print(table)
 
 
 def run_recipe(
-    name: str,
+    name: Annotated[str, arg(metavar="NAME")],
     /,
     *,
     budget: Budget = "demo",
@@ -285,7 +333,7 @@ def run_recipe(
     say(f"The record: {record}")
 
 
-def table(results: Path = Path("results"), /, *, out: Path | None = None) -> None:
+def table(results: Annotated[Path, arg(metavar="RESULTS")] = Path("results"), /, *, out: Path | None = None) -> None:
     """Make the page of results from the records.
 
     Args:
@@ -309,6 +357,17 @@ def parse_difficulty(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def check_archive(out: Path, source: Path | None = None) -> None:
+    """Raises `NopalError` where `out` is no name for an .npz file to write, or that of the `source` it is made from."""
+    from nopal.recipes.pipeline import check_writable
+
+    if out.suffix != ".npz":
+        raise NopalError(f"The file to write is {out}; expected a name that ends in .npz.")
+    if source and out.resolve() == source.resolve():
+        raise NopalError(f"The file to write, {out}, is the one to read; choose another name.")
+    check_writable(out)
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo,
     "fit": fit,
@@ -326,10 +385,17 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 2 for bad input, or what the shell expects after a signal."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
         tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="nopal", description="Learn to learn from few examples, without labels.", args=arguments
+            COMMANDS,
+            prog="nopal",
+            description="Learn to learn from few examples, without labels. Begin with nopal demo or nopal fit FOLDER.",
+            args=arguments or ["--help"],
+            config=(tyro.conf.CascadeSubcommandArgs,),
         )
+    except SystemExit as stop:  # tyro's own, after --help and mistyped options
+        return int(stop.code or 0)
     except NopalError as error:
         print(f"nopal: {error}", file=sys.stderr)
         return 2

@@ -7,6 +7,7 @@ import dataclasses
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,9 +42,14 @@ class Predictions:
         return write_text(Path(path), text.getvalue())
 
 
+def brought_to(shape: tuple[int, int, int]) -> dict[str, Any]:
+    """The arguments with which `nopal.data.folder` brings images to that height, width and number of channels."""
+    return {"size": shape[:2], "color": "grey" if shape[2] == 1 else "rgb"}
+
+
 def load_support(path: str | Path, shape: tuple[int, int, int]) -> ImageSet:
     """The labelled support folder of a task: one subfolder for each class, any number of images in each."""
-    images = folder(path, size=shape[:2], color="grey" if shape[2] == 1 else "rgb", labelled=True)
+    images = folder(path, **brought_to(shape), labelled=True)
     if len(images.classes) < 2:
         raise NopalError(
             f"The support folder {path} has {len(images.classes)} class; expected a subfolder for each of 2 or more."
@@ -53,11 +59,13 @@ def load_support(path: str | Path, shape: tuple[int, int, int]) -> ImageSet:
 
 def load_queries(paths: Sequence[str | Path], shape: tuple[int, int, int]) -> tuple[np.ndarray, tuple[str, ...]]:
     """Images of `shape` from files and folders, and their names."""
+    if not paths:
+        raise NopalError("No image to classify was named; name images, or folders of them.")
     images: list[np.ndarray] = []
     names: list[str] = []
     for path in map(Path, paths):
         if path.is_dir():
-            found = folder(path, size=shape[:2], color="grey" if shape[2] == 1 else "rgb", labelled=False)
+            found = folder(path, **brought_to(shape), labelled=False)
             images.extend(found.images)
             names.extend(str(path / file) for file in found.files)
         else:

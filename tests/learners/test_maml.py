@@ -10,6 +10,7 @@ from jaxtyping import Array
 from nopal.errors import NopalError
 from nopal.learners.maml import MAML, parameter_names
 from nopal.nets.conv4 import Block, Linear
+from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments, Normalisation
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Categorical, Gaussian
@@ -21,18 +22,20 @@ def double_precision():
         yield
 
 
-class Line(eqx.Module):
+class Line(Network):
     """x @ kernel, nothing else."""
 
+    shape: tuple[int, int, int] = eqx.field(static=True, default=(1, 1, 1), kw_only=True)
     kernel: Array
 
     def __call__(self, x, statistics=None):
         return x @ self.kernel, ()
 
 
-class Net(eqx.Module):
+class Net(Network):
     """Linear, batch normalisation, tanh, linear."""
 
+    shape: tuple[int, int, int] = eqx.field(static=True, default=(1, 1, 1), kw_only=True)
     first: Linear
     normalisation: Normalisation
     head: Linear
@@ -42,9 +45,10 @@ class Net(eqx.Module):
         return self.head(jnp.tanh(x)), (moments,)
 
 
-class ConvNet(eqx.Module):
+class ConvNet(Network):
     """One convolutional block, the mean over places, linear."""
 
+    shape: tuple[int, int, int] = eqx.field(static=True, default=(1, 1, 1), kw_only=True)
     block: Block
     head: Linear
 
@@ -139,7 +143,7 @@ def test_on_a_quadratic_the_meta_gradient_is_known(steps):
 
 @pytest.mark.parametrize("first_order", [False, True])
 def test_inner_rates_have_their_known_gradients(first_order):
-    """After one step the weights move against the support gradient as its rate grows, one rate for all or one for each."""
+    """After one step the weights move against the support gradient as its rate grows, whether one or many."""
     products = -slope(KERNEL, *SUPPORT) * slope(descend(1), *QUERY)
     for rates, expected in (("per_tensor", products.sum()), ("per_weight", products)):
         learner = line(inner_steps=1, rates=rates, first_order=first_order)
@@ -150,7 +154,9 @@ def test_inner_rates_have_their_known_gradients(first_order):
 
 def test_learned_rates_are_what_moves_the_weights():
     rates = np.array([[0.0], [0.2], [-0.3]])
-    learner = eqx.tree_at(lambda l: l.rates.kernel, line(inner_steps=1, rates="per_weight"), jnp.asarray(rates))
+    learner = eqx.tree_at(
+        lambda learner: learner.rates.kernel, line(inner_steps=1, rates="per_weight"), jnp.asarray(rates)
+    )
     moved = adapted(learner, quadratic().support).kernel
     np.testing.assert_allclose(moved, KERNEL - rates * slope(KERNEL, *SUPPORT), rtol=1e-12)
 
@@ -304,7 +310,7 @@ def test_the_class_sum_is_the_way_times_the_mean_where_classes_are_balanced():
 
 
 def test_the_class_sum_gives_each_class_the_same_weight_where_shots_differ():
-    """From zero weights the first step is known: every class is as likely, and each example counts 1 / shots of its class."""
+    """From zero weights, where every class is as likely, each example counts 1 / shots of its class."""
     x, y = normal(4, 2), np.array([0, 0, 0, 1])
     learner = MAML(Line(jnp.zeros((2, 2))), inner_rate=1.0, inner_steps=1, reduction="class_sum")
     weight = np.array([1 / 3, 1 / 3, 1 / 3, 1.0])[:, None]

@@ -9,21 +9,25 @@ import pytest
 
 from nopal.errors import NopalError
 from nopal.learners.protonet import ProtoNet
+from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments, Normalisation
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Categorical, Gaussian
 
 
-class Identity(eqx.Module):
+class Identity(Network):
     """Vectors are their own embedding."""
+
+    shape: tuple[int, int, int] = eqx.field(static=True, default=(1, 1, 1), kw_only=True)
 
     def __call__(self, x, statistics=None):
         return x, ()
 
 
-class Standardise(eqx.Module):
+class Standardise(Network):
     """Batch normalisation alone."""
 
+    shape: tuple[int, int, int] = eqx.field(static=True, default=(1, 1, 1), kw_only=True)
     layer: Normalisation
 
     def __call__(self, x, statistics=None):

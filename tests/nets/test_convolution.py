@@ -51,7 +51,7 @@ def test_values_and_gradients_are_those_of_xla(shape, size, stride):
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_second_derivatives_are_those_of_xla_with_a_kernel_for_each_task(stride):
-    """The curvature of a loss along a direction, forward and reverse over reverse: what MAML's meta-gradient is made of."""
+    """The curvature of a loss along a direction, forward and reverse over reverse: what MAML is made of."""
     x, kernel, along = normal(3, 2, 5, 6, 2), normal(3, 3, 3, 2, 4, seed=1), normal(3, 3, 3, 2, 4, seed=2)
 
     def curvature(function):

@@ -32,7 +32,7 @@ def assert_same(found, expected):
 
 
 def descended(gradient):
-    """What is left of the loss after three steps of descent, as a function of where it began and of the floats it depends on."""
+    """The loss after three steps of descent, as a function of where it began and of the floats it depends on."""
 
     def function(a, x, scale):
         b = {**on_device(B), "x": x, "scale": scale}

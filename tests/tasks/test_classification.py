@@ -1,5 +1,6 @@
 """Classification tasks: what CACTUs' Algorithm 1 demands of every draw."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +15,11 @@ TOO_UNLIKELY = 1e-4
 EPISODES = 3000
 SIZES = [[3, 30, 5, 2, 4], [4, 0, 40, 3, 3]]
 """Cluster sizes of two partitions that share no row, so that a row tells partition and cluster."""
+
+
+draw = eqx.filter_jit(lambda tasks, key: tasks.draw(key))
+sample = eqx.filter_jit(lambda tasks, key: tasks.sample(key))
+draws = eqx.filter_jit(lambda tasks, keys: jax.vmap(tasks.draw)(keys))
 
 
 def two_partitions():
@@ -34,7 +40,7 @@ def drawn():
     """Rows [episode, class, member], and each row's partition and cluster [episode, class, member]."""
     partitions, assignments = two_partitions()
     tasks = Classification(np.zeros((assignments.shape[1], 1), np.float32), partitions, way=3, shot=1, query=2)
-    rows = np.asarray(jax.vmap(tasks.draw)(jax.random.split(jax.random.key(0), EPISODES)))
+    rows = np.asarray(draws(tasks, jax.random.split(jax.random.key(0), EPISODES)))
     partition = (assignments[1] >= 0).astype(int)
     return rows, partition[rows], assignments.max(0)[rows]
 
@@ -81,16 +87,17 @@ def test_an_episode_holds_the_rows_of_the_draw():
     partitions, assignments = two_partitions()
     n = assignments.shape[1]
     tasks = Classification(np.arange(n, dtype=np.float32)[:, None], partitions, way=3, shot=2, query=1)
-    rows, episode = tasks.draw(jax.random.key(5)), tasks.sample(jax.random.key(5))
-    assert episode.support.x[:, 0].tolist() == rows[:, :2].reshape(-1).tolist()
-    assert episode.query.x[:, 0].tolist() == rows[:, 2].tolist()
+    rows, episode = draw(tasks, jax.random.key(5)), sample(tasks, jax.random.key(5))
+    rows, x = np.asarray(rows), np.asarray(episode.support.x)
+    assert x[:, 0].tolist() == rows[:, :2].reshape(-1).tolist()
+    assert np.asarray(episode.query.x)[:, 0].tolist() == rows[:, 2].tolist()
     assert episode.support.y.tolist() == [0, 0, 1, 1, 2, 2]
     assert episode.query.y.tolist() == [0, 1, 2]
     assert episode.target == tasks.target == episode.query.target
     assert tasks.target.way == 3
 
 
-def test_one_key_gives_the_same_rows_for_images_and_vectors_and_also_compiled():
+def test_one_key_gives_the_same_rows_for_images_and_vectors():
     partitions, assignments = two_partitions()
     n = assignments.shape[1]
     images = np.random.default_rng(0).integers(0, 256, (n, 4, 4, 1), np.uint8)
@@ -100,20 +107,18 @@ def test_one_key_gives_the_same_rows_for_images_and_vectors_and_also_compiled():
     )
     assert of_images.x.dtype == jnp.uint8  # bytes stay bytes until they are drawn
     key = jax.random.key(3)
-    a, b = of_images.sample(key), jax.jit(lambda tasks, key: tasks.sample(key))(of_vectors, key)
-    np.testing.assert_allclose(a.support.x.reshape(2, -1), b.support.x, atol=1e-6)
-    np.testing.assert_allclose(a.query.x.reshape(4, -1), b.query.x, atol=1e-6)
-    stacked = jax.vmap(of_images.sample)(jax.random.split(key, 4))
-    alone = of_images.sample(jax.random.split(key, 4)[2])
-    np.testing.assert_array_equal(stacked.query.x[2], alone.query.x)
+    a, b = sample(of_images, key), sample(of_vectors, key)
+    np.testing.assert_allclose(np.reshape(a.support.x, (2, -1)), b.support.x, atol=1e-6)
+    np.testing.assert_allclose(np.reshape(a.query.x, (4, -1)), b.query.x, atol=1e-6)
 
 
 def test_keys_differ_and_so_do_tasks():
     tasks = Classification(
         np.zeros((40, 1), np.float32), from_labels(np.repeat(np.arange(8), 5)), way=4, shot=1, query=1
     )
-    rows = np.asarray(jax.vmap(tasks.draw)(jax.random.split(jax.random.key(0), 100)))
+    rows = np.asarray(draws(tasks, jax.random.split(jax.random.key(0), 100)))
     assert len(np.unique(rows.reshape(100, -1), axis=0)) > 95
+    np.testing.assert_array_equal(rows[7], tasks.draw(jax.random.split(jax.random.key(0), 100)[7]))  # also uncompiled
 
 
 def test_another_difficulty_of_the_same_data():
@@ -122,7 +127,7 @@ def test_another_difficulty_of_the_same_data():
     )
     harder = tasks.at(way=8, query=3)
     assert (harder.way, harder.shot, harder.query) == (8, 1, 3)
-    assert harder.draw(jax.random.key(0)).shape == (8, 4)
+    assert draw(harder, jax.random.key(0)).shape == (8, 4)
     with pytest.raises(NopalError, match="only 0 clusters with the 6 members that 5 shots and 1 queries need"):
         tasks.at(shot=5)
 

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from nopal.errors import NopalError
 from nopal.nets.convolution import convolve, max_pool
 from nopal.nets.network import Network
-from nopal.nets.normalisation import Moments, Normalisation
+from nopal.nets.normalisation import Moments, Normalisation, batch_moments
 
 Downsample = Literal["stride", "pool"]
 Readout = Literal["mean", "flatten"]
@@ -31,10 +31,16 @@ class Block(eqx.Module):
     def __call__(
         self, x: Float[Array, "m h w c"], moments: Moments | None
     ) -> tuple[Float[Array, "m h2 w2 f"], Moments]:
-        x = convolve(x, self.kernel, stride=2 if self.downsample == "stride" else 1) + self.bias
-        x, moments = self.normalisation(x, moments)
-        x = jax.nn.relu(x)
-        return (max_pool(x) if self.downsample == "pool" else x), moments
+        x = convolve(x, self.kernel, stride=2 if self.downsample == "stride" else 1)
+        if moments is None:
+            mean, variance = batch_moments(x)
+            moments = Moments(mean + self.bias, variance)
+        slope = self.normalisation.slope(moments)
+        if self.downsample == "pool":
+            # What follows is monotone in each feature, falling where the slope is negative, so a quarter of it does.
+            sign = jnp.where(slope < 0, -1.0, 1.0)
+            x = sign * max_pool(sign * x)
+        return jax.nn.relu((x + (self.bias - moments.mean)) * slope + self.normalisation.shift), moments
 
 
 class Linear(eqx.Module):

@@ -1,7 +1,8 @@
-"""Convolution and pooling in the form that the backend runs fastest.
+"""Convolution and pooling in the form that the backend runs fastest, gradients included.
 
-On a CPU XLA's own convolution is fast forwards, but its gradient is slow inside compiled loops and with one kernel per task; nine
-shifted copies of the image times a matrix are fast everywhere there. Elsewhere `lax.conv` is used.
+On a CPU XLA's own convolution is fast forwards, but its derivatives by input and kernel are slow inside compiled loops and
+with one kernel per task. So a stride of 1 has its gradient written as a forward convolution and a matrix product, and
+larger strides are shifted copies of the image times a matrix. Elsewhere `lax.conv` is used.
 """
 
 from __future__ import annotations
@@ -11,36 +12,96 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+Pads = tuple[tuple[int, int], tuple[int, int]]
+
 
 def convolve(
     x: Float[Array, "m h w c"], kernel: Float[Array, "a b c f"], *, stride: int = 1
 ) -> Float[Array, "m h2 w2 f"]:
-    """Convolution with zero padding ("SAME": the output has ceil(h / stride) x ceil(w / stride) places)."""
-    if jax.default_backend() == "cpu":
-        return _convolve_by_patches(x, kernel, stride)
-    return lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    """Convolution with zero padding ("SAME": the output has ceil(h / stride) x ceil(w / stride) places).
+
+    On a CPU and with stride 1 it has gradients and their directional derivatives (jvp of grad), but no jvp of its own.
+    """
+    (top, bottom), (left, right) = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], (stride, stride), "SAME")
+    pads = (top, bottom), (left, right)
+    if jax.default_backend() != "cpu":
+        return _convolve_natively(x, kernel, pads, stride)
+    return _convolve_densely(x, kernel) if stride == 1 else _convolve_by_patches(x, kernel, pads, stride)
 
 
-def _convolve_by_patches(x: Array, kernel: Array, stride: int) -> Array:
-    m, _, _, c = x.shape
-    a, b, _, f = kernel.shape
-    (top, bottom), (left, right) = lax.padtype_to_pads(x.shape[1:3], (a, b), (stride, stride), "SAME")
-    x = jnp.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
-    height, width = (x.shape[1] - a) // stride + 1, (x.shape[2] - b) // stride + 1
-    patches = [
-        x[:, i : i + (height - 1) * stride + 1 : stride, j : j + (width - 1) * stride + 1 : stride]
-        for i in range(a)
-        for j in range(b)
+def _convolve_natively(x: Array, kernel: Array, pads: Pads, stride: int = 1) -> Array:
+    return lax.conv_general_dilated(x, kernel, (stride, stride), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def _convolve_by_patches(x: Array, kernel: Array, pads: Pads, stride: int = 1) -> Array:
+    a, b, c, f = kernel.shape
+    patches = _patches(x, (a, b), pads, stride)
+    return (patches.reshape(-1, a * b * c) @ kernel.reshape(a * b * c, f)).reshape(*patches.shape[:3], f)
+
+
+def _patches(x: Array, size: tuple[int, int], pads: Pads, stride: int = 1) -> Array:
+    """The inputs of every output place, side by side in the last axis."""
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    h, w = ((n - a) // stride + 1 for n, a in zip(x.shape[1:3], size))
+    shifted = [
+        x[:, i : i + (h - 1) * stride + 1 : stride, j : j + (w - 1) * stride + 1 : stride]
+        for i in range(size[0])
+        for j in range(size[1])
     ]
-    rows = jnp.concatenate(patches, axis=3).reshape(m * height * width, a * b * c)
-    return (rows @ kernel.reshape(a * b * c, f)).reshape(m, height, width, f)
+    return jnp.concatenate(shifted, axis=3)
+
+
+def _same(size: tuple[int, ...]) -> Pads:
+    top, left = (size[0] - 1) // 2, (size[1] - 1) // 2
+    return (top, size[0] - 1 - top), (left, size[1] - 1 - left)
+
+
+def _dense_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    form = _convolve_natively if x.shape[3] >= 8 else _convolve_by_patches
+    return form(x, kernel, _same(kernel.shape)), (x, kernel)
+
+
+def _dense_backward(saved: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    (top, bottom), (left, right) = pads = _same(kernel.shape)
+    mirrored = (bottom, top), (right, left)
+    along_x = _convolve_natively(slope, kernel[::-1, ::-1].swapaxes(2, 3), mirrored)
+    a, b, c, f = kernel.shape
+    if 2 * c <= f:
+        patches = _patches(x, (a, b), pads)
+        return along_x, (patches.reshape(-1, a * b * c).T @ slope.reshape(-1, f)).reshape(kernel.shape)
+    # Shifting the image along one axis and the slope along the other needs a third of the copies.
+    columns = _patches(x, (1, b), ((0, 0), pads[1]))
+    rows = _patches(slope, (a, 1), (mirrored[0], (0, 0)))
+    products = (columns.reshape(-1, b * c).T @ rows.reshape(-1, a * f)).reshape(b, c, a, f)
+    return along_x, products[:, :, ::-1].transpose(2, 0, 1, 3)
+
+
+_convolve_densely = jax.custom_vjp(lambda x, kernel: _dense_forward(x, kernel)[0])
+_convolve_densely.defvjp(_dense_forward, _dense_backward)
+
+
+@jax.custom_jvp
+def _max_pool(x: Array) -> Array:
+    return _largest(x)[0]
+
+
+def _largest(x: Array) -> tuple[Array, Array]:
+    corners = [x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
+    largest = jnp.maximum(jnp.maximum(corners[0], corners[1]), jnp.maximum(corners[2], corners[3]))
+    a, b, c = (corner == largest for corner in corners[:3])
+    return largest, jnp.where(a, 0, jnp.where(b, 1, jnp.where(c, 2, 3))).astype(jnp.int8)
+
+
+@_max_pool.defjvp
+def _max_pool_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (x,), (direction,) = primals, tangents
+    m, h, w, c = x.shape
+    largest, place = _largest(x)
+    there = place[:, :, None, :, None] == jnp.arange(4, dtype=jnp.int8).reshape(2, 1, 2, 1)
+    return largest, jnp.where(there, direction.reshape(m, h // 2, 2, w // 2, 2, c), 0).sum((2, 4))
 
 
 def max_pool(x: Float[Array, "m h w c"]) -> Float[Array, "m h//2 w//2 c"]:
-    """The largest of each 2 x 2 square; an odd last row or column is left out.
-
-    Written as three maxima: XLA's window reduction has a slow gradient on a CPU.
-    """
-    x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
-    rows = jnp.maximum(x[:, ::2], x[:, 1::2])
-    return jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2])
+    """The largest of each 2 x 2 square (its gradient goes to the first of equals); an odd last row or column is left out."""
+    return _max_pool(x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2])

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int32, Key
+from jaxtyping import Array, Bool, Float, Int, Int32, Key
 
 from nopal.errors import NopalError
 
@@ -59,8 +59,8 @@ def fit_kmeans(
     candidates = candidates or 2 + int(math.log(clusters))
     mean = z.mean(0)
     centred = jnp.asarray(z - mean)
-    # Few at a time: the next one would not be cheaper, and a person can stop between two.
-    group = max(1, min(16, SEEDING // (candidates * n)))
+    # More together would not be cheaper, and between two groups a person can stop.
+    group = max(1, min(10, SEEDING // (candidates * n)))
     fit = functools.partial(_fit, clusters=clusters, candidates=candidates)
     keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(len(scales)))
     parts = [
@@ -76,16 +76,17 @@ def _fit(
     z: Float[Array, "n d"],
     weights: Float[Array, "G d"],
     keys: Key[Array, "G"],
-    iterations: int,
-    tolerance: float,
+    iterations: int | Int[Array, ""],
+    tolerance: float | Float[Array, ""],
     clusters: int,
     candidates: int,
 ) -> tuple[Int32[Array, "G n"], Float[Array, "G k d"], Float[Array, "G"], Int32[Array, "G"]]:
     """Seed all partitions together, which shares one product; then refine them one by one, small ones together."""
     seeds = jax.vmap(lambda weight, key: _seed(z, weight, key, clusters, candidates))(weights, keys)
-    together = max(1, SEARCH // (len(z) * clusters))
+    most = max(1, min(len(weights), SEARCH // (len(z) * clusters)))
+    together = next(size for size in range(most, 0, -1) if len(weights) % size == 0)
     refine = lambda one: _refine(z, one[0], z[one[1]], iterations, tolerance)  # noqa: E731
-    return lax.map(refine, (weights, seeds), batch_size=min(together, len(weights)))
+    return lax.map(refine, (weights, seeds), batch_size=together)
 
 
 def _seed(
@@ -134,7 +135,11 @@ class _State(NamedTuple):
 
 
 def _refine(
-    z: Float[Array, "n d"], weight: Float[Array, "d"], centroids: Float[Array, "k d"], iterations: int, tolerance: float
+    z: Float[Array, "n d"],
+    weight: Float[Array, "d"],
+    centroids: Float[Array, "k d"],
+    iterations: int | Int[Array, ""],
+    tolerance: float | Float[Array, ""],
 ) -> tuple[Int32[Array, "n"], Float[Array, "k d"], Float[Array, ""], Int32[Array, ""]]:
     """Lloyd's algorithm."""
     n, k = len(z), len(centroids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 from rich.console import Console
@@ -11,7 +12,8 @@ from nopal.data import folder as load_folder
 from nopal.errors import NopalError
 from nopal.learners.learner import MetaLearner
 from nopal.recipes.options import EncoderOptions, MetaLearnerOptions, PartitionOptions, TrainingOptions, to_plain
-from nopal.recipes.pipeline import begin_run, make_partitions, meta_train
+from nopal.recipes.pipeline import begin_run, check_writable, make_partitions, meta_train
+from nopal.recipes.sources import name_of
 
 
 def fit_folder(
@@ -19,7 +21,7 @@ def fit_folder(
     out: Path,
     size: int,
     encoder: EncoderOptions,
-    partitions: PartitionOptions | None,
+    partitions: PartitionOptions,
     learner: MetaLearnerOptions,
     training: TrainingOptions,
     skip_unreadable: bool,
@@ -28,18 +30,18 @@ def fit_folder(
 ) -> MetaLearner:
     """Encode, cluster and meta-train into the run folder `out`; labels that the folder's layout may hold are not
     used."""
+    check_writable(out / "config.json")
     images = load_folder(source, size=size, labelled=False, skip_unreadable=skip_unreadable, progress=True)
     members = training.shot + training.query
     if len(images) < 2 * training.way * members:
         raise NopalError(
             f"The folder {source} holds {len(images)} images, but {training.way}-way tasks of {members} images a class "
-            f"need at least {2 * training.way * members}; bring more images, or lower --training.way or --training.query."
+            f"need at least {2 * training.way * members}: bring more images, or lower training.way or training.query."
         )
-    if partitions is None:
-        clusters = max(min(len(images) // 20, 500), training.way * 2)
-        partitions = PartitionOptions(clusters=clusters, partitions=20, seed=training.seed)
-    options = dataclasses.replace(encoder, dimensions=min(encoder.dimensions, len(images) - 1))
-    made = {"images": source.name, "encoder": to_plain(options), "partitions": to_plain(partitions)}
+    partitions = partitions.for_images(len(images), training.way)
+    most = min(len(images) - 1, math.prod(images.shape))
+    options = dataclasses.replace(encoder, dimensions=min(encoder.dimensions, most))
+    made = {"images": name_of(source), "encoder": to_plain(options), "partitions": to_plain(partitions)}
     run = begin_run(out, images.shape, learner, training, made=made, resume=resume)
     console.print(
         f"Clustering {len(images):,} images into {partitions.clusters} clusters, {partitions.partitions} times ..."

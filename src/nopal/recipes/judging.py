@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +15,9 @@ from nopal.encoders import load_encoder
 from nopal.errors import NopalError
 from nopal.evaluation import Scores
 from nopal.learners.nearest_neighbour import NearestNeighbour
-from nopal.recipes.options import MetaLearnerOptions, from_plain
-from nopal.recipes.pipeline import Stopwatch, as_score, load, measure
-from nopal.recipes.sources import Split, load_images
+from nopal.prediction import brought_to
+from nopal.recipes.pipeline import Stopwatch, as_score, check_writable, load, measure, options_of, steps_done
+from nopal.recipes.sources import Split, load_images, name_of
 from nopal.report import (
     Picture,
     Row,
@@ -41,33 +42,39 @@ def judge_run(
     split: Split,
     episodes: int,
     out: Path,
+    encoder: Path | None,
     console: Console,
 ) -> None:
-    """Score a run's learner, and nearest neighbours where the run kept its encoder, on the same tasks; writes records
-    and a CSV file."""
+    """Score a run's learner and, where there is an encoder (the run's own by default), nearest neighbours on the same
+    tasks; writes records and a CSV file."""
+    if not difficulties:
+        raise NopalError("No difficulty was named; name one, such as 5x1.")
+    check_writable(out / "scores.csv")
     run, learner = load_run(path), load(path)
-    shape = tuple(run.config["shape"])
-    images = load_images(source, split=split, size=shape[0])
+    own = path / "encoder.npz"
+    encode = load_encoder(encoder or own) if encoder or own.exists() else None
+    shape = learner.network.shape
+    images = load_images(source, split=split, **brought_to(shape))
     if images.shape != shape:
         raise NopalError(
             f"The images are {images.shape} (height, width, channels), but the run was trained on {shape}; give images "
             "like those."
         )
     labels = images.need_labels()
-    options: MetaLearnerOptions = from_plain(MetaLearnerOptions, run.config["learner"])
-    training = run.config["training"]
+    options, training = options_of(run)
     found = {options.title: measure(learner, images.images, labels, difficulties, episodes=episodes)}
-    if (path / "encoder.npz").exists():
-        vectors = load_encoder(path / "encoder.npz")(images.images)
+    if encode:
+        vectors = encode(images.images)
         found["kNN on the embedding"] = measure(NearestNeighbour(), vectors, labels, difficulties, episodes=episodes)
+    data = name_of(source)
     records = [
         make_record(
             recipe="evaluation",
             learner=name,
-            data=Path(source).name,
-            seed=training["seed"],
+            data=data,
+            seed=training.seed,
             config=run.config,
-            steps=training["steps"] if name == options.title else 0,
+            steps=steps_done(run) if name == options.title else 0,
             published_steps=None,
             scores=[as_score(at, scores) for at, scores in of_learner.items()],
             wall_seconds=Stopwatch(path / "seconds.txt").seconds(),
@@ -75,7 +82,7 @@ def judge_run(
         for name, of_learner in found.items()
     ]
     for record in records:
-        write_record(out / "results", record)
+        write_record(out / "results", record, f"{record['learner']} on {data} {split} seed {training.seed}")
     write_scores_csv(out / "scores.csv", records)
     console.print(text_table([row for record in records for row in rows_of(record)]))
     if len(found) == 2:
@@ -91,11 +98,14 @@ def write_report(paths: Sequence[Path], out: Path) -> None:
     """One page about the runs in `paths`."""
     if not paths:
         raise NopalError("No run folder was named; name at least one.")
-    runs = {run.path.name: run for run in map(load_run, paths)}
+    check_writable(out)
+    runs = {str(path): load_run(path) for path in paths}
     rows: list[Row] = []
-    for run in runs.values():
-        if (run.path / "results").is_dir():
-            rows += [row for record in read_records(run.path / "results") for row in rows_of(record)]
+    for name, run in runs.items():
+        records = read_records(run.path / "results") if (run.path / "results").is_dir() else []
+        for record in records:
+            about = {"run": name, "data": record["data"]}
+            rows += [dataclasses.replace(row, details=about | dict(row.details)) for row in rows_of(record)]
     sections = []
     if rows:
         sections.append(Section("Scores", [html_table(rows), *table_legend(rows)]))
@@ -129,15 +139,14 @@ def _picture(path: Path) -> Figure:
 def results_table(results: Path, out: Path | None) -> str:
     """The Markdown page of all records under `results`, with links relative to `out`."""
     where = out.parent if out else Path.cwd()
-    records = [
-        record | {"file": Path(os.path.relpath(results / record["file"], where)).as_posix()}
-        for record in read_records(results)
-    ]
+    if out:
+        check_writable(out)
     page = results_page(
-        records,
+        read_records(results),
         "Results",
-        "Made by `nopal table` from the records of real runs: every number is what a run measured, at the budget that its "
-        "row states.",
+        "Made by `nopal table` from the records of real runs: every number is what a run measured, at the budget that "
+        "its row states.",
+        folder=Path(os.path.relpath(results, where)).as_posix(),
     )
     if out:
         write_text(out, page)

@@ -32,8 +32,8 @@ class EncoderOptions:
 class PartitionOptions:
     """How vectors are clustered, many times over."""
 
-    clusters: int = 500
-    """clusters in each partition (k); about a twentieth of the number of images is a good start"""
+    clusters: int | None = None
+    """clusters in each partition (k); by default a twentieth of the number of images, at most 500"""
     partitions: int = 50
     """how many times to cluster (P)"""
     scaled: bool = True
@@ -44,6 +44,11 @@ class PartitionOptions:
     """share of clusters that must have min_members members"""
     seed: int = 0
 
+    def for_images(self, images: int, way: int = 5) -> PartitionOptions:
+        """These options with a number of clusters that suits so many images and tasks of that way."""
+        clusters = max(min(images // 20, 500), 2 * way) if self.clusters is None else self.clusters
+        return dataclasses.replace(self, clusters=clusters)
+
 
 @dataclasses.dataclass(frozen=True)
 class MAMLOptions:
@@ -52,6 +57,7 @@ class MAMLOptions:
     method: ClassVar[str] = "maml"
     title: ClassVar[str] = "MAML"
     filters: int = 32
+    """feature maps of each of the four blocks"""
     downsample: Downsample = "stride"
     """halve images by convolutions of stride 2, or by pooling (better from 84 x 84 on, and slower)"""
     readout: Readout = "mean"
@@ -59,6 +65,7 @@ class MAMLOptions:
     scale: bool = True
     """whether normalisation learns a scale beside its shift"""
     epsilon: float = 1e-5
+    """added to the variance in normalisation"""
     head_deviation: float | None = None
     """standard deviation of the output layer's initial weights; Glorot-uniform by default"""
     inner_rate: float = 0.25
@@ -74,6 +81,7 @@ class MAMLOptions:
     rates: Rates = "fixed"
     """inner rates: fixed, or learned for each tensor or weight"""
     reduction: Reduction = "mean"
+    """mean over examples, or the sum over classes of the mean of each, as published"""
     statistics: Statistics = "support"
     """what normalises queries: the support set, all queries together (transductive), or running statistics"""
 
@@ -110,10 +118,15 @@ class ProtoNetOptions:
     method: ClassVar[str] = "protonet"
     title: ClassVar[str] = "ProtoNets"
     filters: int = 64
+    """feature maps of each of the four blocks"""
     downsample: Downsample = "pool"
+    """halve images by pooling, or by convolutions of stride 2: faster"""
     readout: Readout = "flatten"
+    """flatten the last feature map, or average it over its places"""
     scale: bool = True
+    """whether normalisation learns a scale beside its shift"""
     epsilon: float = 1e-5
+    """added to the variance in normalisation"""
     statistics: Statistics = "running"
     """what normalises activations at test: running statistics, the support set, or support and queries together
     (transductive)"""
@@ -161,12 +174,15 @@ class TrainingOptions:
     query: int = 5
     """query examples for each class"""
     tasks_per_step: int = 8
+    """tasks over which the gradient is averaged"""
     steps: int = 3000
+    """meta-training steps"""
     outer_rate: float = 1e-3
     """step size of Adam"""
     clip: float | None = None
     """largest absolute value of an entry of the gradient"""
     seed: int = 0
+    """of initial weights and tasks"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,6 +194,14 @@ class Experiment:
     encoder: EncoderOptions | None = None
     partitions: PartitionOptions | None = None
     training: TrainingOptions | None = None
+
+
+def check_positive(options: Any, *names: str) -> None:
+    """Raises `NopalError` where one of these choices is 0 or less; None is no choice."""
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and not value > 0:
+            raise NopalError(f"The choice {name} is {value}; expected a number above 0.")
 
 
 def to_plain(options: Any) -> dict[str, Any]:

@@ -3,11 +3,14 @@ taken up again."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +28,7 @@ from nopal.recipes.options import (
     MetaLearnerOptions,
     PartitionOptions,
     TrainingOptions,
+    check_positive,
     from_plain,
     to_plain,
 )
@@ -59,22 +63,39 @@ def fit_encoder(images: ImageSet, options: EncoderOptions, data: str = "") -> En
     return PCA.fit(images.images, dimensions=options.dimensions, whiten=options.name == "pca_whitened", data=data)
 
 
+def check_writable(path: Path) -> None:
+    """Raises `NopalError` now, and not after an hour, where the file `path` could not be written."""
+    parent = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK):
+        why = f"{parent} can't be written" if parent.is_dir() else f"{parent} is no folder"
+        why = "it is a folder" if path.is_dir() else why
+        raise NopalError(f"The file {path} can't be written ({why}); choose another place.")
+
+
 def cluster(vectors: Float[np.ndarray, "n d"] | Float[Array, "n d"], options: PartitionOptions) -> Partitions:
     """Partitions by k-means as `options` say."""
+    options = options.for_images(len(vectors))
     return from_kmeans(
         vectors,
-        clusters=options.clusters,
+        clusters=options.clusters,  # type: ignore[arg-type]
         partitions=options.partitions,
         scaled=options.scaled,
         min_members=options.min_members,
         min_kept=options.min_kept,
-        key=jax.random.key(options.seed),
+        key=key_of(options.seed),
     )
+
+
+def key_of(seed: int) -> PRNGKeyArray:
+    """The key of a seed, which must be a number of 32 bits."""
+    if not 0 <= seed < 2**32:
+        raise NopalError(f"The seed is {seed}; expected a whole number from 0 to {2**32 - 1}.")
+    return jax.random.key(seed)
 
 
 def keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
     """The keys of initial weights and of meta-training."""
-    first, second = jax.random.split(jax.random.key(seed))
+    first, second = jax.random.split(key_of(seed))
     return first, second
 
 
@@ -91,8 +112,17 @@ def begin_run(
     """A run folder with everything that decides the result in `config.json`; `made` says where the tasks come from.
 
     `every` is the number of steps between checkpoints and log lines. With `resume`, the run that is there goes on,
-    perhaps for more steps. Raises `NopalError` for a folder that is in use or can't be written.
+    perhaps for more steps. Raises `NopalError` for a folder that is in use or can't be written, and for options that
+    make no learner, before anything is written.
     """
+    check_positive(learner, "filters", "epsilon")
+    check_positive(training, "tasks_per_step", "steps", "outer_rate", "clip")
+    if every < 1:
+        raise NopalError(f"Checkpoints are to be written every {every} steps; expected at least 1.")
+    eqx.filter_eval_shape(learner.build, shape, training.way, keys(training.seed)[0])
+    done = Checkpoints(Path(path) / "checkpoints", read_only=True).latest() if resume else None
+    if done and done > training.steps:
+        raise NopalError(f"The run in {path} has done {done} steps already; expected at least as many steps.")
     choices = {"learner": to_plain(learner), "training": to_plain(training)}
     config = choices | {"shape": shape, "made": made, "every": every}
     return open_run(path, config, resume=resume, may_differ=["training.steps"])
@@ -108,11 +138,37 @@ def make_partitions(
     kept = run.path / "partitions.npz"
     if kept.exists():
         return Partitions.load(kept)
-    encode = fit_encoder(images, encoder, data=f"{len(images)} meta-training images")
-    encode.save(run.path / "encoder.npz")
-    made = cluster(encode(images.images), partitions)
-    made.save(kept)
+    with _undone_if_refused(run):
+        encode = fit_encoder(images, encoder, data=f"{len(images)} meta-training images")
+        encode.save(run.path / "encoder.npz")
+        made = cluster(encode(images.images), partitions)
+        made.save(kept)
     return made
+
+
+@contextlib.contextmanager
+def _undone_if_refused(run: RunFolder) -> Iterator[None]:
+    """A run that is refused before its first step leaves nothing behind, so that its folder can be used again."""
+    try:
+        yield
+    except NopalError:
+        if not run.metrics.exists():
+            for name in ("config.json", "environment.json", "encoder.npz", "partitions.npz"):
+                (run.path / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                run.path.rmdir()
+        raise
+
+
+def options_of(run: RunFolder) -> tuple[MetaLearnerOptions, TrainingOptions]:
+    """What a run's configuration says; raises `NopalError` where it is of something else."""
+    try:
+        learner, training, _ = (run.config[name] for name in ("learner", "training", "shape"))
+        return from_plain(MetaLearnerOptions, learner), from_plain(TrainingOptions, training)
+    except (AttributeError, KeyError, TypeError):
+        raise NopalError(
+            f"{run.path / 'config.json'} is not that of a learner; expected a folder made by nopal fit, train or run."
+        ) from None
 
 
 def meta_train(
@@ -130,9 +186,9 @@ def meta_train(
     whose tasks are tried ten times in the run. Raises `Interrupted` after Ctrl-C and `NopalError` where the loss is no
     longer a number.
     """
-    options: MetaLearnerOptions = from_plain(MetaLearnerOptions, run.config["learner"])
-    training = from_plain(TrainingOptions, run.config["training"])
-    tasks = Classification(images.images, partitions, way=training.way, shot=training.shot, query=training.query)
+    options, training = options_of(run)
+    with _undone_if_refused(run):
+        tasks = Classification(images.images, partitions, way=training.way, shot=training.shot, query=training.query)
     weights, key = keys(training.seed)
     fresh = options.build(images.shape, training.way, weights)
     finished = Checkpoints(run.path / "learner", keep=1)
@@ -198,8 +254,7 @@ def load(path: str | Path) -> MetaLearner:
     """The learner of a run folder: the finished one, or that of the last checkpoint. Raises `NopalError` where there is
     none."""
     run = load_run(path)
-    options: MetaLearnerOptions = from_plain(MetaLearnerOptions, run.config["learner"])
-    training = from_plain(TrainingOptions, run.config["training"])
+    options, training = options_of(run)
     fresh = options.build(tuple(run.config["shape"]), training.way, keys(training.seed)[0])
     finished = Checkpoints(run.path / "learner", keep=1, read_only=True)
     if finished.latest() is not None:
@@ -212,6 +267,11 @@ def load(path: str | Path) -> MetaLearner:
             f"The run in {path} is not finished and has no running statistics yet; go on with it by --resume."
         )
     return learner
+
+
+def steps_done(run: RunFolder) -> int:
+    """Meta-training steps behind the learner that `load` gives."""
+    return Checkpoints(run.path / "learner", read_only=True).latest() or run.checkpoints.latest() or 0
 
 
 def measure(

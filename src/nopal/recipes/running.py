@@ -17,6 +17,7 @@ from nopal.recipes.pipeline import (
     Stopwatch,
     as_score,
     begin_run,
+    check_writable,
     fit_encoder,
     make_partitions,
     measure,
@@ -53,6 +54,7 @@ def run_recipe(
     The run's files go into `folder`; `steps` overrides the budget's. Returns the record's path.
     """
     experiment = recipe.at(budget, seed, steps)
+    check_writable(Path(results) / recipe.name / "record.json")
     splits = load_splits(recipe.data)
     clock = Stopwatch(Path(folder) / "seconds.txt")
     learner, x = prepare(recipe, experiment, splits, folder, resume)
@@ -60,7 +62,11 @@ def run_recipe(
     def show(difficulty: tuple[int, int], scores: object) -> None:
         published = recipe.published.get(difficulty)
         beside = f"  (published {published.mean} {published.source})" if published else ""
-        console.print(f"{recipe.title}, {difficulty[0]}-way {difficulty[1]}-shot: {scores}{beside}", highlight=False)
+        console.print(
+            f"{recipe.title}, {difficulty[0]}-way {difficulty[1]}-shot: {scores}{beside}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
     found = measure(learner, x, splits.test.need_labels(), recipe.difficulties, episodes=episodes, report=show)
     training, full = experiment.training, recipe.experiment.training

@@ -6,8 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from jaxtyping import Int
+
 from nopal.data import folder, glyphs, load_arrays, mnist, omniglot
 from nopal.data.images import ImageSet, Splits
+from nopal.data.reading import Color
 from nopal.errors import NopalError
 
 NAMED: dict[str, Callable[[], Splits]] = {
@@ -27,10 +31,18 @@ def load_splits(name: str) -> Splits:
     return NAMED[name]()
 
 
-def load_images(source: str, *, split: Split = "train", size: int | None = None) -> ImageSet:
+def name_of(source: str | Path) -> str:
+    """What records call the data: never a path of this machine."""
+    return Path(source).resolve().name
+
+
+def load_images(
+    source: str, *, split: Split = "train", size: int | tuple[int, int] | None = None, color: Color = "keep"
+) -> ImageSet:
     """A split of a named data set, the images of an `.npz` file, or a folder of images.
 
-    `size` resizes a folder's images. Raises `NopalError` where there is nothing of the kind.
+    `size` and `color` are what a folder's images are brought to. Raises `NopalError` where there is nothing of that
+    kind.
     """
     if source in NAMED:
         images = getattr(load_splits(source), split)
@@ -45,4 +57,12 @@ def load_images(source: str, *, split: Split = "train", size: int | None = None)
             f"{source!r} is neither a folder, nor a .npz file, nor a data set by name ({', '.join(NAMED)}); check the "
             "spelling."
         )
-    return folder(path, size=size, progress=True)
+    return folder(path, size=size, color=color, progress=True)
+
+
+def load_labels(path: Path) -> Int[np.ndarray, "n"] | None:
+    """The labels `Y` that stand beside the vectors of a file, numbered from 0; None where there are none."""
+    if path.suffix != ".npz":
+        return None
+    with np.load(path) as file:
+        return np.unique(file["Y"], return_inverse=True)[1].ravel() if "Y" in file else None

@@ -1,0 +1,74 @@
+"""What `fit_folder` refuses; that it works is a test of the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from nopal import NopalError
+from nopal.recipes.fitting import fit_folder
+from nopal.recipes.options import EncoderOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
+
+TRAINING = TrainingOptions(way=2, query=1, tasks_per_step=1, steps=2)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Ten images of noise."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (10, 8, 8), np.uint8)):
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return folder
+
+
+def fit(source: Path, out: Path, **changes: Any) -> None:
+    choices = {
+        "size": 8,
+        "encoder": EncoderOptions("raw"),
+        "partitions": PartitionOptions(clusters=2, partitions=1),
+        "learner": ProtoNetOptions(filters=4, downsample="stride"),
+        "training": TRAINING,
+        "skip_unreadable": False,
+        "resume": False,
+        "console": Console(quiet=True),
+    }
+    fit_folder(source, out, **(choices | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"training": TrainingOptions()}, "holds 10 images, but 5-way tasks of 6 images a class need at least 60"),
+        ({"training": TrainingOptions(way=2, query=1, steps=0)}, "The choice steps is 0"),
+        ({"training": TrainingOptions(way=2, query=1, seed=2**32)}, "The seed is 4294967296"),
+        ({"learner": ProtoNetOptions(filters=0)}, "The choice filters is 0"),
+        ({"learner": ProtoNetOptions()}, "Images of 8 x 8 vanish"),
+        ({"size": 0}, "The size is 0"),
+        ({"partitions": PartitionOptions(clusters=11)}, "11 clusters were asked for; expected between 1 and 10"),
+        ({"partitions": PartitionOptions(clusters=10, partitions=1)}, "only 0 clusters with the 2 members"),
+    ],
+)
+def test_refused_and_nothing_left_behind(
+    photos: Path, tmp_path: Path, changes: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(NopalError, match=sentence):
+        fit(photos, tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_image_is_named(photos: Path, tmp_path: Path) -> None:
+    (photos / "3.png").write_bytes(b"half a picture")
+    with pytest.raises(NopalError, match=r"3\.png can't be read"):
+        fit(photos, tmp_path / "run")
+
+
+def test_an_unwritable_place_is_found_before_images_are_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NopalError, match=r"can't be written \(.*file is no folder\)"):
+        fit(tmp_path / "no such folder", tmp_path / "file" / "run")

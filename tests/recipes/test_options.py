@@ -1,0 +1,68 @@
+"""Options as plain data: what a run folder stores is what it was begun with."""
+
+from __future__ import annotations
+
+import json
+
+import jax
+import pytest
+
+from nopal import NopalError
+from nopal.recipes.options import (
+    EncoderOptions,
+    Experiment,
+    LearnerOptions,
+    MAMLOptions,
+    NearestNeighbourOptions,
+    PartitionOptions,
+    ProtoNetOptions,
+    TrainingOptions,
+    check_positive,
+    from_plain,
+    to_plain,
+)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [MAMLOptions(adapted=("*.kernel",), inner_rate=0.5), ProtoNetOptions(filters=7), NearestNeighbourOptions(3)],
+)
+def test_learners_survive_json(options: LearnerOptions) -> None:
+    assert from_plain(LearnerOptions, json.loads(json.dumps(to_plain(options)))) == options
+
+
+def test_an_experiment_survives_json() -> None:
+    whole = Experiment(ProtoNetOptions(), EncoderOptions("zca"), PartitionOptions(9), TrainingOptions(clip=2.0))
+    assert from_plain(Experiment, json.loads(json.dumps(to_plain(whole)))) == whole
+    alone = Experiment(NearestNeighbourOptions())
+    assert from_plain(Experiment, json.loads(json.dumps(to_plain(alone)))) == alone
+
+
+def test_unknown_choices_are_refused() -> None:
+    with pytest.raises(NopalError, match="no choice named 'speed'"):
+        from_plain(TrainingOptions, {"way": 5, "speed": 1})
+    with pytest.raises(NopalError, match="method is 'reptile'"):
+        from_plain(LearnerOptions, {"method": "reptile"})
+
+
+@pytest.mark.parametrize(("images", "way", "clusters"), [(1000, 5, 50), (22_000, 5, 500), (60, 5, 10), (60, 20, 40)])
+def test_number_of_clusters(images: int, way: int, clusters: int) -> None:
+    assert PartitionOptions().for_images(images, way).clusters == clusters
+    assert PartitionOptions(clusters=7).for_images(images, way).clusters == 7
+
+
+def test_learners_are_built_as_the_options_say() -> None:
+    maml = MAMLOptions(filters=4, inner_rate=0.125, inner_steps=2, test_steps=3, statistics="running")
+    learner = maml.build((8, 8, 3), 6, jax.random.key(0))
+    assert (learner.inner_rate, learner.inner_steps, learner.test_steps, learner.statistics) == (0.125, 2, 3, "running")
+    assert learner.network.head.kernel.shape == (4, 6)
+    protonet = ProtoNetOptions(filters=4, downsample="stride").build((8, 8, 1), 6, jax.random.key(0))
+    assert (protonet.network.shape, protonet.network.head, protonet.statistics) == ((8, 8, 1), None, "running")
+    assert NearestNeighbourOptions(3).build((8, 8, 1), 0, jax.random.key(0)).neighbours == 3
+
+
+@pytest.mark.parametrize(("name", "value"), [("steps", 0), ("outer_rate", float("nan")), ("clip", -1.0)])
+def test_positive_choices(name: str, value: float) -> None:
+    check_positive(TrainingOptions(), "steps", "clip")
+    with pytest.raises(NopalError, match=f"The choice {name} is {value}"):
+        check_positive(TrainingOptions(**{name: value}), name)
