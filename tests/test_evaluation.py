@@ -113,5 +113,14 @@ def test_steps_override_the_learners_own():
 
 @pytest.mark.parametrize("episodes", [0, -1])
 def test_no_tasks_at_all_are_refused(episodes):
-    with pytest.raises(NopalError, match=f"The number of test tasks is {episodes}; expected at least 1"):
+    with pytest.raises(NopalError, match=f"The number of test tasks is {episodes}; expected at least 2"):
         evaluate(NearestNeighbour(), tasks(), key=KEY, episodes=episodes)
+
+
+def test_one_task_leaves_the_mean_unknown():
+    assert Scores(np.array([1.0]), "accuracy", "none").ci95 == np.inf
+
+
+def test_only_accuracies_are_shown_in_percent():
+    assert str(Scores(np.array([0.5, 0.5]), "accuracy", "none")) == "50.00 ± 0.00"
+    assert str(Scores(np.array([0.5, 0.5]), "squared_error", "none")) == "0.50 ± 0.00"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from jaxtyping import Array
 
+from nopal.errors import NopalError
 from nopal.loop import run
 
 
@@ -138,3 +139,8 @@ def test_the_step_and_the_key_are_still_there_afterwards(walk):
     run(step, {"key": jax.random.key(1), "matrix": jnp.zeros((3, 3))}, key, 20, chunk=5)
     assert jax.random.key_data(key).tolist() == [0, 0]
     assert jnp.isfinite(walk.matrix).all()
+
+
+def test_a_chunk_without_steps_is_refused():
+    with pytest.raises(NopalError, match="chunk is 0 steps"):
+        run(lambda state, key: (state, {}), {"x": jnp.ones(1)}, jax.random.key(0), 3, chunk=0)

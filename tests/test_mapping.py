@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nopal.errors import NopalError
 from nopal.mapping import device_mesh, map_over_tasks, mean_over_tasks, replicate
 
 ARRAYS = (jnp.array([0.5, -1.0, 2.0]), jax.random.key(4))
@@ -62,3 +63,18 @@ def test_replicating_keeps_what_is_no_array():
     tree = replicate({"x": jnp.arange(3), "name": "a", "none": None}, device_mesh(2))
     assert (tree["x"].tolist(), tree["name"], tree["none"]) == ([0, 1, 2], "a", None)
     assert len(tree["x"].devices()) == 2
+
+
+def test_padding_tasks_have_no_part_in_the_mean_even_where_they_are_not_numbers():
+    def first_three(arrays, task):
+        return {"float": jnp.where(task < 3, 1.0, jnp.nan), "whole": task}
+
+    mean = call(mean_over_tasks, 3, 2, False, first_three)
+    assert mean["float"] == 1
+    assert mean["whole"] == 1
+
+
+@pytest.mark.parametrize("devices", [0, 1000])
+def test_devices_that_are_not_there_are_refused(devices):
+    with pytest.raises(NopalError, match=f"{devices} devices were asked for; expected 1 to"):
+        device_mesh(devices)

@@ -170,3 +170,22 @@ def test_training_calibrates_where_statistics_are_running_and_only_there():
     calibrated = trained(learner(statistics="running"), steps=1)
     assert (calibrated.running[0].variance > 0).all()
     assert trained().running is None
+
+
+def test_a_run_can_not_end_before_it_was_resumed():
+    tasks = Classification(
+        np.ones((12, 2), np.float32), from_labels(np.repeat(np.arange(4), 3)), way=2, shot=1, query=1
+    )
+    learner = ProtoNet(Embed(kernel=jnp.eye(2), normalisation=Normalisation(2, scale=False), calls=jnp.array(0)))
+    with pytest.raises(NopalError, match="5 steps already"):
+        train(learner, tasks, steps=2, key=jax.random.key(0), start=5)
+
+
+def test_a_state_that_was_given_survives():
+    tasks = Classification(
+        np.eye(12, 2, dtype=np.float32), from_labels(np.repeat(np.arange(4), 3)), way=2, shot=1, query=1
+    )
+    learner = ProtoNet(Embed(kernel=jnp.eye(2), normalisation=Normalisation(2, scale=False), calls=jnp.array(0)))
+    state = initial_state(learner, make_optimiser())
+    train(learner, tasks, steps=1, tasks_per_step=1, key=jax.random.key(0), state=state, devices=1)
+    assert np.array_equal(state.learner.network.kernel, np.eye(2))

@@ -32,7 +32,7 @@ class Scores:
     def ci95(self) -> float:
         """Half the width of the 95% interval of the mean: 1.96 standard deviations over the root of the number of
         tasks."""
-        return 1.96 * float(self.values.std()) / math.sqrt(len(self.values))
+        return 1.96 * float(self.values.std()) / math.sqrt(len(self.values)) if len(self.values) > 1 else math.inf
 
     def minus(self, other: Scores) -> Scores:
         """Differences task by task; both must have been measured with the same key, so that the tasks are the same."""
@@ -43,7 +43,8 @@ class Scores:
         return Scores(self.values - other.values, self.metric, f"{self.statistics} - {other.statistics}")
 
     def __str__(self) -> str:
-        return f"{100 * self.mean:.2f} ± {100 * self.ci95:.2f}"
+        scale = 100 if self.metric == "accuracy" else 1
+        return f"{scale * self.mean:.2f} ± {scale * self.ci95:.2f}"
 
 
 def evaluate(
@@ -62,8 +63,8 @@ def evaluate(
     images and others vectors of them. `steps` overrides the number of inner steps. Raises `NopalError` for fewer than
     one episode.
     """
-    if episodes < 1:
-        raise NopalError(f"The number of test tasks is {episodes}; expected at least 1 (1000 is customary).")
+    if episodes < 2:
+        raise NopalError(f"The number of test tasks is {episodes}; expected at least 2 (1000 is customary).")
     mesh = device_mesh(devices)
     learner, tasks, key = replicate((learner, tasks, key), mesh)
     vectorise = vectorise_by_default() if vectorise is None else vectorise

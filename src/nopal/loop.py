@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
+from nopal.errors import NopalError
+
 Step = Callable[[PyTree, PRNGKeyArray], tuple[PyTree, dict[str, Array]]]
 """(state, key) -> (state, metrics): pure, and itself a pytree, so that the data it holds are arguments of the program
 and not constants."""
@@ -44,9 +46,11 @@ def run(
     chunk ended repeats the uninterrupted one bit for bit. The memory of `state` is given to the program; keep a copy of
     what is needed later.
     """
+    if chunk < 1:
+        raise NopalError(f"The chunk is {chunk} steps; expected at least 1.")
     while start < steps:
         length = min(chunk - start % chunk, steps - start)
-        state, metrics = _chunk(step, state, key, jnp.asarray(start), length)
+        state, metrics = _chunk((step, key, jnp.asarray(start), length), state)
         start += length
         moment = Moment(start, state, {name: np.asarray(values) for name, values in metrics.items()})
         for hook in hooks:
@@ -54,10 +58,9 @@ def run(
     return state
 
 
-@eqx.filter_jit(donate="all-except-first")
-def _chunk(
-    step: Step, state: PyTree, key: PRNGKeyArray, start: Int[Array, ""], length: int
-) -> tuple[PyTree, dict[str, Array]]:
+@eqx.filter_jit(donate="all-except-first")  # the state alone: what is donated is gone, and others hold the key
+def _chunk(constants: tuple[Step, PRNGKeyArray, Int[Array, ""], int], state: PyTree) -> tuple[PyTree, dict[str, Array]]:
+    step, key, start, length = constants
     arrays, static = eqx.partition(state, eqx.is_array)
 
     def body(arrays: PyTree, i: Int[Array, ""]) -> tuple[PyTree, dict[str, Array]]:

@@ -17,12 +17,18 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 from jaxtyping import Array, Int, PyTree
 
+from nopal.errors import NopalError
+
 AXIS = "tasks"
 
 
 def device_mesh(devices: int | None = None) -> Mesh:
     """The first `devices` devices (all by default) as one row; CPU cores count where JAX was told so before it
-    started."""
+    started. Raises `NopalError` for more devices than there are."""
+    if devices is not None and not 1 <= devices <= jax.device_count():
+        raise NopalError(
+            f"{devices} devices were asked for; expected 1 to {jax.device_count()}, which is what JAX sees."
+        )
     return Mesh(np.array(jax.devices()[:devices]), (AXIS,))
 
 
@@ -46,8 +52,7 @@ def mean_over_tasks(
 
     def of_device(arrays: PyTree, numbers: Int[Array, "share"]) -> PyTree:
         def weighted(number: Int[Array, ""]) -> PyTree:
-            weight = (number < tasks) / tasks
-            return jax.tree.map(lambda value: weight.astype(value.dtype) * value, function(arrays, number))
+            return jax.tree.map(lambda value: jnp.where(number < tasks, value, 0) / tasks, function(arrays, number))
 
         if vectorise:
             total = jax.tree.map(lambda values: values.sum(0), jax.vmap(weighted)(numbers))

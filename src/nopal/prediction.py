@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, UInt8
 
 from nopal.data import folder, load_image
 from nopal.data.images import ImageSet
 from nopal.errors import NopalError
-from nopal.learners.learner import MetaLearner
+from nopal.learners.learner import MetaLearner, Predictor
 from nopal.runs.files import write_text
 from nopal.tasks.episode import Examples
 from nopal.tasks.target import Categorical
@@ -85,9 +86,16 @@ def predict(
     if learner.statistics == "transductive":
         learner = learner.with_statistics("support")
     examples = Examples(support.images, support.need_labels(), Categorical(len(support.classes)))
-    adapted = learner.adapt(examples)
-    rows = [
-        np.asarray(jax.nn.softmax(adapted(jnp.asarray(images[start : start + batch])), axis=1))
-        for start in range(0, len(images), batch)
-    ]
+    adapted = _adapted(learner, examples)
+    rows = [_probabilities(adapted, jnp.asarray(images[i : i + batch])) for i in range(0, len(images), batch)]
     return Predictions(tuple(files), support.classes, np.concatenate(rows))
+
+
+@eqx.filter_jit
+def _adapted(learner: MetaLearner, support: Examples) -> Predictor:
+    return learner.adapt(support)
+
+
+@eqx.filter_jit
+def _probabilities(adapted: Predictor, images: UInt8[Array, "m h w c"]) -> Float[Array, "m classes"]:
+    return jax.nn.softmax(adapted(images), axis=1)

@@ -74,8 +74,13 @@ def make_optimiser(rate: float | optax.Schedule = 1e-3, clip: float | None = Non
 
 def initial_state(learner: MetaLearner, optimiser: optax.GradientTransformation) -> TrainState:
     """The state before the first step; the learner's arrays are copied."""
-    learner = jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, learner)
+    learner = _copied(learner)
     return TrainState(learner, optimiser.init(eqx.filter(learner, eqx.is_inexact_array)))
+
+
+def _copied(tree: PyTree) -> PyTree:
+    """The loop gives the memory of its state to the program; what a caller still holds must not go with it."""
+    return jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, tree)
 
 
 def train(
@@ -101,11 +106,16 @@ def train(
     """
     if steps < 1 or tasks_per_step < 1:
         raise NopalError(f"Steps are {steps} and tasks per step {tasks_per_step}; expected at least 1 of each.")
+    if start > steps:
+        raise NopalError(f"The run has done {start} steps already, more than {steps}; ask for at least as many.")
     optimiser = optimiser or make_optimiser()
+    state = _copied(state) if state else initial_state(learner, optimiser)
     mesh = device_mesh(devices)
     step = MetaStep(tasks, optimiser, tasks_per_step, mesh, vectorise_by_default() if vectorise is None else vectorise)
-    step, state, key = replicate((step, state or initial_state(learner, optimiser), key), mesh)
+    step, state, key = replicate((step, state, key), mesh)
     trained = run(step, state, key, steps, start=start, chunk=chunk, hooks=hooks).learner
+    # Through the host, so that the arrays are bound to no device and go along with anything else.
+    trained = jax.tree.map(lambda leaf: jnp.asarray(jax.device_get(leaf)) if eqx.is_array(leaf) else leaf, trained)
     return calibrate(trained, tasks, key=jax.random.fold_in(key, steps), devices=devices)
 
 
@@ -115,20 +125,20 @@ def calibrate(learner: L, tasks: Tasks, *, key: PRNGKeyArray, episodes: int = 10
 
     A learner that does not normalise by running statistics is returned as it is.
     """
+    if learner.statistics != "running":
+        return learner
     mesh = device_mesh(devices)
-    learner, tasks, key = replicate((learner, tasks, key), mesh)
-    calibrated = _calibrated(learner, tasks, key, episodes, mesh)
-    # Through the host, so that the arrays are bound to no device and go along with anything else.
-    return jax.tree.map(lambda leaf: jnp.asarray(jax.device_get(leaf)) if eqx.is_array(leaf) else leaf, calibrated)
+    on_mesh, tasks, key = replicate((learner, tasks, key), mesh)
+    statistics = _statistics(on_mesh, tasks, key, episodes, mesh)
+    return learner.with_running(jax.tree.map(jnp.asarray, jax.device_get(statistics)))
 
 
 @eqx.filter_jit
-def _calibrated(learner: L, tasks: Tasks, key: PRNGKeyArray, episodes: int, mesh: Mesh) -> L:
+def _statistics(learner: MetaLearner, tasks: Tasks, key: PRNGKeyArray, episodes: int, mesh: Mesh) -> PyTree:
     arrays, static = eqx.partition((learner, tasks, key), eqx.is_array)
 
     def of_episode(arrays: PyTree, number: Int[Array, ""]) -> PyTree:
         learner, tasks, key = eqx.combine(arrays, static)
         return learner.episode_statistics(tasks.sample(jax.random.fold_in(key, number)))
 
-    statistics = mean_over_tasks(of_episode, arrays, episodes, mesh, vectorise=False)
-    return learner if statistics is None else learner.with_running(statistics)
+    return mean_over_tasks(of_episode, arrays, episodes, mesh, vectorise=False)

@@ -422,3 +422,37 @@ def test_bytes_are_numbers_between_0_and_1():
     of_bytes = predict(learner, Examples(support, labels, Categorical(2)), jnp.asarray(x))
     of_floats = predict(learner, Examples(support / 255, labels, Categorical(2)), jnp.asarray(x / 255))
     np.testing.assert_allclose(of_bytes, of_floats, rtol=1e-5)
+
+
+def tiny(**options):
+    """A MAML over one normalised linear layer, and a support set for it."""
+    kernel = jnp.array([[1.0, -0.5], [0.3, 2.0]])
+    net = Net(Linear(kernel, jnp.zeros(2)), Normalisation(2), Linear(kernel, jnp.zeros(2)))
+    support = Examples(
+        jnp.array([[1.0, 0.0], [0.5, 2.0], [-1.0, 1.0], [0.0, 3.0]]), jnp.array([0, 0, 1, 1]), Categorical(2)
+    )
+    return MAML(net, **options), support
+
+
+def test_running_statistics_are_used_for_that_choice_alone():
+    learner, support = tiny(statistics="running")
+    learner = learner.with_running((Moments(jnp.ones(2), 4 * jnp.ones(2)),)).with_statistics("transductive")
+    predict, x = learner.adapt(support), jnp.array([[0.2, 0.1], [3.0, -1.0], [0.0, 5.0]])
+    assert not np.allclose(predict(x[:2])[0], predict(x)[0])
+
+
+def test_without_running_statistics_there_is_no_prediction_before_adaptation_either():
+    with pytest.raises(NopalError, match="no running statistics yet"):
+        tiny(statistics="running")[0].adapt(None)
+
+
+def test_a_sum_over_classes_needs_classes():
+    learner = MAML(Line(kernel=jnp.ones((2, 2))), reduction="class_sum")
+    with pytest.raises(NopalError, match="summed over classes"):
+        learner.adapt(Examples(jnp.ones((4, 2)), jnp.ones((4, 2)), Gaussian(2)))
+
+
+def test_fewer_than_no_steps_are_refused():
+    learner, support = tiny()
+    with pytest.raises(NopalError, match="Inner steps are -1"):
+        learner.adapt(support, steps=-1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nopal.errors import NopalError
-from nopal.learners.protonet import ProtoNet
+from nopal.learners.protonet import ProtoNet, class_means, squared_distances
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments, Normalisation
 from nopal.tasks.episode import Episode, Examples
@@ -131,3 +131,12 @@ def test_what_it_cannot_do_is_refused():
         ProtoNet(Identity()).adapt(Examples(X, X, Gaussian(2)))
     with pytest.raises(NopalError, match=r"no running statistics yet; call nopal.calibrate"):
         standardise(statistics="running").adapt(SUPPORT)
+
+
+def test_a_class_without_examples_is_never_predicted():
+    means = class_means(
+        jnp.array([[1.0, 0.0], [0.0, 1.0]]), Examples(jnp.zeros((2, 1)), jnp.array([0, 2]), Categorical(3))
+    )
+    logits = -squared_distances(jnp.array([[1.0, 0.2], [5.0, 9.0]]), means)
+    assert np.isneginf(logits[:, 1]).all()
+    assert logits.argmax(1).tolist() == [0, 2]

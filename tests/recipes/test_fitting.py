@@ -54,9 +54,7 @@ def fit(source: Path, out: Path, **changes: Any) -> None:
         ({"partitions": PartitionOptions(clusters=10, partitions=1)}, "only 0 clusters with the 2 members"),
     ],
 )
-def test_refused_and_nothing_left_behind(
-    photos: Path, tmp_path: Path, changes: dict[str, Any], sentence: str
-) -> None:
+def test_refused_and_nothing_left_behind(photos: Path, tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(NopalError, match=sentence):
         fit(photos, tmp_path / "run", **changes)
     assert not (tmp_path / "run").exists()

@@ -45,7 +45,9 @@ def assert_equal(a: MetaLearner, b: MetaLearner) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(images: ImageSet, partitions: Partitions, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MetaLearner]:
+def whole(
+    images: ImageSet, partitions: Partitions, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, MetaLearner]:
     """The folder and the learner of a run that nobody disturbed."""
     path = tmp_path_factory.mktemp("runs") / "whole"
     return path, meta_train(begin(path), images, partitions)
@@ -62,9 +64,10 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(
         def __call__(self, moment: Moment) -> None:
             signal.raise_signal(signal.SIGTERM)
 
-    with monkeypatch.context() as patched, pytest.raises(Interrupted) as stopped:
+    with monkeypatch.context() as patched:
         patched.setattr(pipeline, "Progress", Stopper)
-        meta_train(begin(tmp_path / "run"), images, partitions)
+        with pytest.raises(Interrupted) as stopped:
+            meta_train(begin(tmp_path / "run"), images, partitions)
     assert (stopped.value.step, stopped.value.exit_code) == (5, 143)
     with pytest.raises(nopal.NopalError, match="has no running statistics yet"):
         load(tmp_path / "run")
@@ -135,7 +138,7 @@ def test_encoders_by_name(images: ImageSet) -> None:
     width = {name: fit_encoder(images, EncoderOptions(name, 5)).dimensions for name in ("raw", "pca", "zca")}
     assert width == {"raw": 64, "pca": 5, "zca": 64}
     vectors = fit_encoder(images, EncoderOptions("pca_whitened", 5))(images.images)
-    np.testing.assert_allclose(vectors.var(0), 1, rtol=1e-3)
+    np.testing.assert_allclose(vectors.var(0, ddof=1), 1, rtol=1e-3)
 
 
 def test_seeds_have_32_bits() -> None:

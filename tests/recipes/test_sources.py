@@ -33,7 +33,7 @@ def test_splits_by_name(named: Splits) -> None:
 def test_unknown_names() -> None:
     with pytest.raises(NopalError, match="no data set named 'letterz'; expected one of glyphs"):
         load_splits("letterz")
-    with pytest.raises(NopalError, match="'letterz' is neither a folder, nor a .npz file, nor a data set by name"):
+    with pytest.raises(NopalError, match=r"'letterz' is neither a folder, nor a \.npz file, nor a data set by name"):
         load_images("letterz")
 
 

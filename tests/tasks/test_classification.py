@@ -151,3 +151,33 @@ def test_counts_that_the_data_cannot_serve_are_refused(counts, sentence):
 def test_partitions_of_other_data_are_refused():
     with pytest.raises(NopalError, match="divide 6 rows, but there are 5 images or vectors"):
         Classification(np.zeros((5, 1)), from_labels(np.array([0, 0, 0, 1, 1, 1])), way=2, shot=1, query=1)
+
+
+def test_a_change_of_difficulty_is_checked_too():
+    tasks = Classification(
+        np.zeros((12, 1), np.float32), from_labels(np.repeat(np.arange(4), 3)), way=2, shot=1, query=1
+    )
+    with pytest.raises(NopalError, match="shot of a task is 0"):
+        tasks.at(shot=0)
+
+
+def fixed_labels(labels):
+    """Four clusters of three rows each, that bear these labels."""
+    parts = from_labels(np.repeat(np.arange(4), 3))
+    return Partitions(parts.members, parts.starts, jnp.array([labels], jnp.int32))
+
+
+def test_clusters_that_bear_labels_keep_them_and_are_drawn_equally_often():
+    tasks = Classification(
+        np.arange(12.0, dtype=np.float32)[:, None], fixed_labels([0, 1, 0, 1]), way=2, shot=1, query=1
+    )
+    rows = jax.vmap(tasks.draw)(jax.random.split(jax.random.key(0), 400))
+    clusters = np.asarray(rows)[:, :, 0] // 3
+    assert (clusters % 2 == [0, 1]).all()
+    assert 150 < (clusters[:, 0] == 2).sum() < 250
+    assert 150 < (clusters[:, 1] == 3).sum() < 250
+
+
+def test_a_label_that_no_cluster_bears_is_refused():
+    with pytest.raises(NopalError, match="bears label 1"):
+        Classification(np.zeros((12, 1), np.float32), fixed_labels([0, 0, 2, 2]), way=3, shot=1, query=1)

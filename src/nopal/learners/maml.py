@@ -18,7 +18,7 @@ from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments, Statistics
 from nopal.numerics.mixed_mode import mixed_mode_gradient
 from nopal.tasks.episode import Episode, Examples
-from nopal.tasks.target import Target
+from nopal.tasks.target import Categorical, Target
 
 Rates = Literal["fixed", "per_tensor", "per_weight"]
 Reduction = Literal["mean", "class_sum"]
@@ -94,10 +94,14 @@ class MAML(MetaLearner):
         return eqx.partition(self.network, jax.tree_util.tree_map_with_path(chosen, self.network))
 
     def adapt(self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None) -> Adapted:
-        if support is None:
-            return Adapted(self.network, self.running, None)
+        """See `Learner.adapt`; without a support set, and so without its statistics, inputs are normalised by their own
+        unless statistics are running."""
         if self.query_statistics == "running" and self.running is None:
             raise NopalError("This network has no running statistics yet; call nopal.calibrate after meta-training.")
+        if steps is not None and steps < 0:
+            raise NopalError(f"Inner steps are {steps}; expected 0 or more.")
+        if support is None:
+            return Adapted(self.network, self.running if self.query_statistics == "running" else None, None)
         network = self._descend(support, self.test_steps if steps is None else steps)
         return Adapted(network, self._statistics(network, support), support.target)
 
@@ -112,7 +116,7 @@ class MAML(MetaLearner):
     def _statistics(self, network: Network, support: Examples) -> tuple[Moments, ...] | None:
         if self.query_statistics == "support":
             return network(support.x)[1]
-        return self.running
+        return self.running if self.query_statistics == "running" else None
 
     def episode_statistics(self, episode: Episode) -> tuple[Moments, ...] | None:
         if self.query_statistics != "running":
@@ -123,6 +127,10 @@ class MAML(MetaLearner):
         losses = examples.target.loss(outputs, examples.y)
         if self.reduction == "mean":
             return losses.mean()
+        if not isinstance(examples.target, Categorical):
+            raise NopalError(
+                f"The loss can't be summed over classes where {examples.target} is predicted; use reduction='mean'."
+            )
         return (losses / jnp.sum(examples.y[:, None] == examples.y[None], axis=1)).sum()
 
     def _descend(self, support: Examples, steps: int) -> Network:

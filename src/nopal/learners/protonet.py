@@ -80,11 +80,12 @@ class JointPrototypes(eqx.Module):
 
 
 def class_means(embedded: Float[Array, "m d"], examples: Examples) -> Float[Array, "way d"]:
-    """The mean embedding of each class, whatever the number of its examples."""
+    """The mean embedding of each class, whatever the number of its examples; infinitely far away where it has none."""
     if not isinstance(examples.target, Categorical):
         raise NopalError(f"Prototypes need classes, but this task predicts {examples.target}.")
     members = (examples.y == jnp.arange(examples.target.way)[:, None]).astype(embedded.dtype)
-    return members @ embedded / members.sum(1, keepdims=True)
+    count = members.sum(1, keepdims=True)
+    return jnp.where(count > 0, members @ embedded / jnp.maximum(count, 1), jnp.inf)
 
 
 def squared_distances(a: Float[Array, "m d"], b: Float[Array, "n d"]) -> Float[Array, "m n"]:

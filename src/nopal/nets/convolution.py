@@ -1,8 +1,8 @@
 """Convolution and pooling in the form that the backend runs fastest, gradients included.
 
-On a CPU XLA's own convolution is fast forwards, but its derivatives by input and kernel are slow inside compiled loops and
-with one kernel per task. So a stride of 1 has its gradient written as a forward convolution and a matrix product, and
-larger strides are shifted copies of the image times a matrix. Elsewhere `lax.conv` is used.
+On a CPU XLA's own convolution is fast forwards, but its derivatives by input and kernel are slow inside compiled loops
+and with one kernel per task. So a stride of 1 has its gradient written as a forward convolution and a matrix product,
+and larger strides are shifted copies of the image times a matrix. Elsewhere `lax.conv` is used.
 """
 
 from __future__ import annotations
@@ -103,5 +103,6 @@ def _max_pool_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
 
 
 def max_pool(x: Float[Array, "m h w c"]) -> Float[Array, "m h//2 w//2 c"]:
-    """The largest of each 2 x 2 square (its gradient goes to the first of equals); an odd last row or column is left out."""
+    """The largest of each 2 x 2 square (its gradient goes to the first of equals); an odd last row or column is left
+    out."""
     return _max_pool(x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2])

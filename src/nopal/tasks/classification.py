@@ -25,7 +25,8 @@ class Classification(eqx.Module):
     Clusters with fewer than `shot + query` members are never drawn. The classes of a task are labelled in the order of
     the draw, so every task has a fresh random labelling. The rows drawn for a key don't depend on what `x` holds:
     images and vectors of the same data, with the same partitions, give the same tasks. Partitions from human labels
-    make it an ordinary few-shot problem.
+    make it an ordinary few-shot problem. Partitions whose clusters bear labels give non-mutually-exclusive tasks: one
+    cluster is drawn for each label, and keeps it.
     """
 
     x: Shaped[Array, "n ..."]
@@ -38,7 +39,7 @@ class Classification(eqx.Module):
 
     def __init__(self, x: Any, partitions: Partitions, *, way: int, shot: int, query: int):
         """`x` holds n images (bytes) or vectors. Raises `NopalError` where a partition has too few large enough
-        clusters."""
+        clusters, or none for a label."""
         for name, value, least in (("way", way, 2), ("shot", shot, 1), ("query", query, 1)):
             if value < least:
                 raise NopalError(f"The {name} of a task is {value}; expected at least {least}.")
@@ -53,6 +54,15 @@ class Classification(eqx.Module):
                 f"queries need, but {way}-way tasks need {way}: lower the way, the shots or the queries, make fewer "
                 "clusters, or bring more images."
             )
+        if partitions.label is not None:
+            eligible = np.arange(self.order.shape[1]) < np.asarray(self.count)[:, None]
+            labels = np.where(eligible, np.take_along_axis(np.asarray(partitions.label), np.asarray(self.order), 1), -1)
+            missing = [label for label in range(way) if not (labels == label).any(1).all()]
+            if missing:
+                raise NopalError(
+                    f"No cluster with the {shot + query} members that a task needs bears label {missing[0]}; {way}-way "
+                    "tasks need one for each label in every partition: lower the way, the shots or the queries."
+                )
 
     @property
     def target(self) -> Categorical:
@@ -61,20 +71,32 @@ class Classification(eqx.Module):
     def at(self, *, way: int | None = None, shot: int | None = None, query: int | None = None) -> Classification:
         """The same data at another difficulty."""
         return Classification(
-            self.x, self.partitions, way=way or self.way, shot=shot or self.shot, query=query or self.query
+            self.x,
+            self.partitions,
+            way=self.way if way is None else way,
+            shot=self.shot if shot is None else shot,
+            query=self.query if query is None else query,
         )
 
     def draw(self, key: PRNGKeyArray) -> Int[Array, "way per_class"]:
         """Rows of `x`: one line per class, its first `shot` for support, the others for queries."""
         which, clusters, members = jax.random.split(key, 3)
         p = jax.random.randint(which, (), 0, len(self.count))
-        drawn = self.order[p, draw_without_replacement(clusters, self.way, self.count[p])]
+        drawn = self._clusters(clusters, p)
         start, end = self.partitions.starts[p, drawn], self.partitions.starts[p, drawn + 1]
         per_class = self.shot + self.query
         places = jax.vmap(draw_without_replacement, (0, None, 0))(
             jax.random.split(members, self.way), per_class, end - start
         )
         return self.partitions.members[p, start[:, None] + places]
+
+    def _clusters(self, key: PRNGKeyArray, p: Int[Array, ""]) -> Int[Array, "way"]:
+        """A cluster for each label, in the order of the labels."""
+        if self.partitions.label is None:
+            return self.order[p, draw_without_replacement(key, self.way, self.count[p])]
+        eligible = jnp.arange(self.order.shape[1]) < self.count[p]
+        bears = eligible & (self.partitions.label[p, self.order[p]] == jnp.arange(self.way)[:, None])
+        return self.order[p, jnp.argmax(jnp.where(bears, jax.random.uniform(key, bears.shape), -1.0), axis=1)]
 
     def sample(self, key: PRNGKeyArray) -> Episode:
         """One task: `way * shot` examples to adapt to and `way * query` to be judged on, class by class."""
