@@ -2,7 +2,8 @@
 
     python torch_peers.py maml|protonet EPISODES.npz THREADS
 
-Each line of JSON on standard input, {"do": "check"} or {"do": "steps", "steps": 5}, gets one on standard output. It is the fastest of the forms that were tried: see README.md.
+Each line of JSON on standard input, {"do": "check"} or {"do": "steps", "steps": 5}, gets one on standard output. These
+are the fastest of the forms that were tried: see README.md.
 """
 
 from __future__ import annotations

@@ -306,6 +306,7 @@ def run_recipe(
     budget: Budget = "demo",
     seed: int = 0,
     steps: int | None = None,
+    partitions: int | None = None,
     out: Path | None = None,
     results: Path = Path("results"),
     episodes: int = 1000,
@@ -318,6 +319,7 @@ def run_recipe(
         budget: demo takes minutes, hour about an hour on two cores, published what the paper took
         seed: of clustering, weights and tasks
         steps: meta-training steps, in place of the budget's
+        partitions: how many times to cluster, in place of the published number
         out: the run folder; runs/NAME-BUDGET-SEED by default
         results: folder for the record
         episodes: test tasks for each difficulty
@@ -328,7 +330,16 @@ def run_recipe(
     recipe = running.find_recipe(name)
     folder = out or Path("runs") / f"{name}-{budget}-{seed}"
     record = running.run_recipe(
-        recipe, budget, folder, results, seed=seed, resume=resume, steps=steps, episodes=episodes, console=console
+        recipe,
+        budget,
+        folder,
+        results,
+        seed=seed,
+        resume=resume,
+        steps=steps,
+        partitions=partitions,
+        episodes=episodes,
+        console=console,
     )
     say(f"The record: {record}")
 

@@ -57,9 +57,7 @@ PARTITIONS = PartitionOptions(clusters=500, partitions=20)
 DIFFICULTIES = ((5, 1), (20, 1))
 PROTONET = ProtoNetOptions(filters=32, downsample="stride", statistics="running")
 PROTONET_TRAINING = TrainingOptions(way=20, shot=1, query=5, tasks_per_step=1, steps=1000)
-MAML = MAMLOptions(
-    scale=False, epsilon=1e-3, head_deviation=1.0, inner_rate=0.25, adapted=("*.kernel", "*.bias"), statistics="support"
-)
+MAML = MAMLOptions(inner_rate=1.0, statistics="support")
 MAML_TRAINING = TrainingOptions(way=20, shot=1, query=5, tasks_per_step=4, steps=300)
 
 ROWS: dict[str, tuple[MetaLearnerOptions, TrainingOptions, bool]] = {

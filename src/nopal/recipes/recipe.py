@@ -34,11 +34,12 @@ class Recipe:
     budgets: dict[Budget, int] = dataclasses.field(default_factory=dict)
     note: str = ""
 
-    def at(self, budget: Budget, seed: int = 0, steps: int | None = None) -> Experiment:
-        """The experiment with the budget's steps (or `steps`) and that seed."""
-        training, partitions = self.experiment.training, self.experiment.partitions
+    def at(self, budget: Budget, seed: int = 0, steps: int | None = None, partitions: int | None = None) -> Experiment:
+        """The experiment with the budget's steps (or `steps`), as many `partitions` as published or as given, and that
+        seed."""
+        training, clustering = self.experiment.training, self.experiment.partitions
         if training:
             training = dataclasses.replace(training, steps=steps or self.budgets.get(budget, training.steps), seed=seed)
-        if partitions:
-            partitions = dataclasses.replace(partitions, seed=seed)
-        return dataclasses.replace(self.experiment, training=training, partitions=partitions)
+        if clustering:
+            clustering = dataclasses.replace(clustering, seed=seed, partitions=partitions or clustering.partitions)
+        return dataclasses.replace(self.experiment, training=training, partitions=clustering)

@@ -46,14 +46,15 @@ def run_recipe(
     seed: int = 0,
     resume: bool = False,
     steps: int | None = None,
+    partitions: int | None = None,
     episodes: int = 1000,
     console: Console,
 ) -> Path:
     """Load, encode, cluster, meta-train and evaluate as the recipe says, and write the record into `results`.
 
-    The run's files go into `folder`; `steps` overrides the budget's. Returns the record's path.
+    The run's files go into `folder`; `steps` and `partitions` override the budget's. Returns the record's path.
     """
-    experiment = recipe.at(budget, seed, steps)
+    experiment = recipe.at(budget, seed, steps, partitions)
     check_writable(Path(results) / recipe.name / "record.json")
     splits = load_splits(recipe.data)
     clock = Stopwatch(Path(folder) / "seconds.txt")
