@@ -4,7 +4,7 @@ from nopal import data, encoders, learners, nets, partitions, tasks
 from nopal.errors import NopalError
 from nopal.evaluation import Scores, evaluate
 from nopal.prediction import predict
-from nopal.recipes.pipeline import load
+from nopal.recipes.loading import load
 from nopal.training import calibrate, train
 
 __all__ = [

@@ -162,8 +162,9 @@ def train(
         resume: go on from the last checkpoint in OUT
     """
     from nopal.partitions import Partitions, from_labels
-    from nopal.recipes.pipeline import begin_run, check_writable, meta_train
+    from nopal.recipes.pipeline import begin_run, meta_train
     from nopal.recipes.sources import load_images, name_of
+    from nopal.runs import check_writable
 
     check_writable(out / "config.json")
     images = load_images(source, split=split, size=size)
@@ -267,7 +268,8 @@ def predict(
     """
     from nopal.prediction import load_queries, load_support
     from nopal.prediction import predict as classify
-    from nopal.recipes.pipeline import check_writable, load
+    from nopal.recipes.loading import load
+    from nopal.runs import check_writable
 
     check_writable(out)
     learner = load(run)
@@ -370,7 +372,7 @@ def parse_difficulty(text: str) -> tuple[int, int]:
 
 def check_archive(out: Path, source: Path | None = None) -> None:
     """Raises `NopalError` where `out` is no name for an .npz file to write, or that of the `source` it is made from."""
-    from nopal.recipes.pipeline import check_writable
+    from nopal.runs import check_writable
 
     if out.suffix != ".npz":
         raise NopalError(f"The file to write is {out}; expected a name that ends in .npz.")

@@ -16,9 +16,10 @@ from nopal.learners.learner import MetaLearner
 from nopal.loop import Moment
 from nopal.partitions import Partitions, from_labels
 from nopal.recipes import pipeline
+from nopal.recipes.loading import load, steps_done
 from nopal.recipes.options import EncoderOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
-from nopal.recipes.pipeline import begin_run, check_writable, cluster, fit_encoder, load, meta_train
-from nopal.runs import Interrupted, RunFolder
+from nopal.recipes.pipeline import begin_run, cluster, fit_encoder, meta_train
+from nopal.runs import Interrupted, RunFolder, check_writable, load_run
 
 SHAPE = (8, 8, 1)
 LEARNER = ProtoNetOptions(filters=4, downsample="stride")
@@ -81,7 +82,7 @@ def test_running_statistics_come_back(whole: tuple[Path, MetaLearner]) -> None:
     found = nopal.load(whole[0])
     assert_equal(found, whole[1])
     assert (found.statistics, found.running is None) == ("running", False)
-    assert pipeline.steps_done(pipeline.load_run(whole[0])) == 10
+    assert steps_done(load_run(whole[0])) == 10
 
 
 def test_a_finished_run_is_not_trained_again(

@@ -4,11 +4,12 @@ clustered?"""
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 from rich.console import Console
 
@@ -18,6 +19,7 @@ from nopal.evaluation import Scores
 from nopal.learners.learner import Learner
 from nopal.learners.nearest_neighbour import NearestNeighbour
 from nopal.partitions import Partitions, from_labels
+from nopal.recipes.measuring import EVALUATION_SEED, TEST_QUERIES, as_score, measure
 from nopal.recipes.options import (
     EncoderOptions,
     MAMLOptions,
@@ -25,18 +27,9 @@ from nopal.recipes.options import (
     PartitionOptions,
     ProtoNetOptions,
     TrainingOptions,
+    to_plain,
 )
-from nopal.recipes.pipeline import (
-    EVALUATION_SEED,
-    TEST_QUERIES,
-    Stopwatch,
-    as_score,
-    begin_run,
-    cluster,
-    fit_encoder,
-    measure,
-    meta_train,
-)
+from nopal.recipes.pipeline import begin_run, cluster, fit_encoder, meta_train
 from nopal.report import (
     Picture,
     Row,
@@ -49,7 +42,7 @@ from nopal.report import (
     text_table,
     write_page,
 )
-from nopal.runs import make_record, write_record
+from nopal.runs import Stopwatch, make_record, write_record
 from nopal.tasks.classification import Classification
 
 ENCODER = EncoderOptions("pca", 64)
@@ -82,34 +75,37 @@ def run_demo(
     console.print(f"Clustering {len(images):,} unlabelled images {PARTITIONS.partitions} times ...")
     partitions = cluster(encode(images.images), dataclasses.replace(PARTITIONS, seed=seed))
     labels = from_labels(data.train.need_labels())
-    chance = [chance_score(at, episodes) for at in DIFFICULTIES]
-    rows = [Row("chance", chance, "none")]
-    rows.append(
-        _row("kNN on the embedding", _judge(NearestNeighbour(), encode(test.images), test.need_labels(), episodes))
-    )
-    curves = {}
-    for name, (options, training, labelled) in ROWS.items():
-        run_folder = folder / name.split(":")[0].lower()
-        training = dataclasses.replace(training, seed=seed, steps=max(int(training.steps / speed), 1))
-        made = {"data": "glyphs", "tasks": "labels" if labelled else dataclasses.asdict(PARTITIONS)}
-        run = begin_run(run_folder, images.shape, options, training, made=made, resume=resume, every=50)
-        clock = Stopwatch(run_folder / "seconds.txt")
-        learner = meta_train(run, images, labels if labelled else partitions, label=name.split(":")[0])
-        found = _judge(learner, test.images, test.need_labels(), episodes)
-        rows.append(_row(name, found))
-        curves[name.split(":")[0]] = run.metrics
+    rows = [Row("chance", [chance_score(at, episodes) for at in DIFFICULTIES], "none")]
+
+    def judge(name: str, learner: Learner, x: Any, config: Mapping[str, Any], steps: int, seconds: float) -> None:
+        """Measure a learner, and put it into the table and the records."""
+        found = measure(learner, x, test.need_labels(), DIFFICULTIES, episodes=episodes)
+        scores = [as_score(at, of_learner) for at, of_learner in found.items()]
+        rows.append(Row(name, [score.as_dict() for score in scores], scores[0].statistics))
         record = make_record(
             recipe="demo",
             learner=name,
             data="glyphs",
             seed=seed,
-            config=run.config,
-            steps=training.steps,
+            config=config,
+            steps=steps,
             published_steps=None,
-            scores=[as_score(at, scores) for at, scores in found.items()],
-            wall_seconds=clock.seconds(),
+            scores=scores,
+            wall_seconds=seconds,
         )
         write_record(folder / "results", record)
+
+    judge("kNN on the embedding", NearestNeighbour(), encode(test.images), {"encoder": to_plain(ENCODER)}, 0, 0.0)
+    curves = {}
+    for name, (options, training, labelled) in ROWS.items():
+        short = name.split(":")[0]
+        path = folder / short.lower()
+        training = dataclasses.replace(training, seed=seed, steps=max(int(training.steps / speed), 1))
+        made = {"data": "glyphs", "tasks": "labels" if labelled else to_plain(PARTITIONS)}
+        run = begin_run(path, images.shape, options, training, made=made, resume=resume, every=50)
+        learner = meta_train(run, images, labels if labelled else partitions, label=short)
+        curves[short] = run.metrics
+        judge(name, learner, test.images, run.config, training.steps, Stopwatch(path / "seconds.txt").seconds())
     console.print(text_table(rows, "Characters of scripts never seen in training"))
     page = report_page(
         "Nopal: learning to learn without labels", _sections(rows, curves, images.images, partitions, test)
@@ -122,15 +118,6 @@ def chance_score(difficulty: tuple[int, int], episodes: int) -> dict:
     """What guessing gives; exact, so its interval has no width."""
     constant = Scores(np.full(episodes, 1 / difficulty[0], np.float32), "accuracy", "none")
     return as_score(difficulty, constant).as_dict()
-
-
-def _judge(learner: Learner, x: Float[Array, "n ..."] | np.ndarray, labels: np.ndarray, episodes: int) -> dict:
-    return measure(learner, x, labels, DIFFICULTIES, episodes=episodes)
-
-
-def _row(name: str, found: dict[tuple[int, int], Scores]) -> Row:
-    scores = [as_score(at, scores).as_dict() for at, scores in found.items()]
-    return Row(name, scores, scores[0]["statistics"])
 
 
 def _sections(

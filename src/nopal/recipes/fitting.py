@@ -12,8 +12,9 @@ from nopal.data import folder as load_folder
 from nopal.errors import NopalError
 from nopal.learners.learner import MetaLearner
 from nopal.recipes.options import EncoderOptions, MetaLearnerOptions, PartitionOptions, TrainingOptions, to_plain
-from nopal.recipes.pipeline import begin_run, check_writable, make_partitions, meta_train
+from nopal.recipes.pipeline import begin_run, make_partitions, meta_train
 from nopal.recipes.sources import name_of
+from nopal.runs import check_writable
 
 
 def fit_folder(

@@ -16,7 +16,8 @@ from nopal.errors import NopalError
 from nopal.evaluation import Scores
 from nopal.learners.nearest_neighbour import NearestNeighbour
 from nopal.prediction import brought_to
-from nopal.recipes.pipeline import Stopwatch, as_score, check_writable, load, measure, options_of, steps_done
+from nopal.recipes.loading import load, options_of, steps_done
+from nopal.recipes.measuring import as_score, measure
 from nopal.recipes.sources import Split, load_images, name_of
 from nopal.report import (
     Picture,
@@ -31,7 +32,7 @@ from nopal.report import (
     text_table,
     write_page,
 )
-from nopal.runs import load_run, make_record, read_records, write_record, write_scores_csv
+from nopal.runs import Stopwatch, check_writable, load_run, make_record, read_records, write_record, write_scores_csv
 from nopal.runs.files import write_text
 
 

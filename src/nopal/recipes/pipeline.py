@@ -4,32 +4,30 @@ taken up again."""
 from __future__ import annotations
 
 import contextlib
-import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from nopal.data.images import ImageSet
 from nopal.encoders import PCA, ZCA, Encoder, Raw
 from nopal.errors import NopalError
-from nopal.evaluation import Scores, evaluate
-from nopal.learners.learner import Learner, MetaLearner
+from nopal.evaluation import evaluate
+from nopal.learners.learner import MetaLearner
 from nopal.loop import Hook, Moment
 from nopal.partitions import Partitions, from_kmeans, from_labels
+from nopal.recipes.loading import calibrated_like, key_of, keys, options_of
+from nopal.recipes.measuring import EVALUATION_SEED, TEST_QUERIES
 from nopal.recipes.options import (
     EncoderOptions,
     MetaLearnerOptions,
     PartitionOptions,
     TrainingOptions,
     check_positive,
-    from_plain,
     to_plain,
 )
 from nopal.report import contact_sheet
@@ -42,16 +40,11 @@ from nopal.runs import (
     NaNGuard,
     Progress,
     RunFolder,
-    Score,
-    load_run,
+    Stopwatch,
     open_run,
 )
 from nopal.tasks.classification import Classification
 from nopal.training import calibrate, initial_state, make_optimiser, train
-
-EVALUATION_SEED = 6
-"""One seed for all test tasks, so that every learner meets the same ones."""
-TEST_QUERIES = 5
 
 
 def fit_encoder(images: ImageSet, options: EncoderOptions, data: str = "") -> Encoder:
@@ -61,15 +54,6 @@ def fit_encoder(images: ImageSet, options: EncoderOptions, data: str = "") -> En
     if options.name == "zca":
         return ZCA.fit(images.images, data=data)
     return PCA.fit(images.images, dimensions=options.dimensions, whiten=options.name == "pca_whitened", data=data)
-
-
-def check_writable(path: Path) -> None:
-    """Raises `NopalError` now, and not after an hour, where the file `path` could not be written."""
-    parent = next(parent for parent in path.absolute().parents if parent.exists())
-    if path.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK):
-        why = f"{parent} can't be written" if parent.is_dir() else f"{parent} is no folder"
-        why = "it is a folder" if path.is_dir() else why
-        raise NopalError(f"The file {path} can't be written ({why}); choose another place.")
 
 
 def cluster(vectors: Float[np.ndarray, "n d"] | Float[Array, "n d"], options: PartitionOptions) -> Partitions:
@@ -84,19 +68,6 @@ def cluster(vectors: Float[np.ndarray, "n d"] | Float[Array, "n d"], options: Pa
         min_kept=options.min_kept,
         key=key_of(options.seed),
     )
-
-
-def key_of(seed: int) -> PRNGKeyArray:
-    """The key of a seed, which must be a number of 32 bits."""
-    if not 0 <= seed < 2**32:
-        raise NopalError(f"The seed is {seed}; expected a whole number from 0 to {2**32 - 1}.")
-    return jax.random.key(seed)
-
-
-def keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
-    """The keys of initial weights and of meta-training."""
-    first, second = jax.random.split(key_of(seed))
-    return first, second
 
 
 def begin_run(
@@ -158,17 +129,6 @@ def _undone_if_refused(run: RunFolder) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 run.path.rmdir()
         raise
-
-
-def options_of(run: RunFolder) -> tuple[MetaLearnerOptions, TrainingOptions]:
-    """What a run's configuration says; raises `NopalError` where it is of something else."""
-    try:
-        learner, training, _ = (run.config[name] for name in ("learner", "training", "shape"))
-        return from_plain(MetaLearnerOptions, learner), from_plain(TrainingOptions, training)
-    except (AttributeError, KeyError, TypeError):
-        raise NopalError(
-            f"{run.path / 'config.json'} is not that of a learner; expected a folder made by nopal fit, train or run."
-        ) from None
 
 
 def meta_train(
@@ -241,91 +201,9 @@ def validate_on(images: ImageSet, training: Classification, log: MetricsLog) -> 
     return validate
 
 
-def calibrated_like(learner: MetaLearner) -> MetaLearner:
-    """The learner as it is after training: with (empty) running statistics where it uses them."""
-    if learner.statistics != "running":
-        return learner
-    blank = jnp.zeros((2, *learner.network.shape))
-    moments = jax.eval_shape(lambda network: network(blank, None)[1], learner.network)
-    return learner.with_running(jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), moments))
-
-
-def load(path: str | Path) -> MetaLearner:
-    """The learner of a run folder: the finished one, or that of the last checkpoint. Raises `NopalError` where there is
-    none."""
-    run = load_run(path)
-    options, training = options_of(run)
-    fresh = options.build(tuple(run.config["shape"]), training.way, keys(training.seed)[0])
-    finished = Checkpoints(run.path / "learner", keep=1, read_only=True)
-    if finished.latest() is not None:
-        return finished.restore(calibrated_like(fresh))
-    if run.checkpoints.latest() is None:
-        raise NopalError(f"The run in {path} has no checkpoint yet; let it train, or start it again.")
-    learner = run.checkpoints.restore(initial_state(fresh, make_optimiser(training.outer_rate, training.clip))).learner
-    if learner.statistics == "running":
-        raise NopalError(
-            f"The run in {path} is not finished and has no running statistics yet; go on with it by --resume."
-        )
-    return learner
-
-
-def steps_done(run: RunFolder) -> int:
-    """Meta-training steps behind the learner that `load` gives."""
-    return Checkpoints(run.path / "learner", read_only=True).latest() or run.checkpoints.latest() or 0
-
-
-def measure(
-    learner: Learner,
-    x: Any,
-    labels: np.ndarray,
-    difficulties: Sequence[tuple[int, int]],
-    *,
-    episodes: int = 1000,
-    report: Callable[[tuple[int, int], Scores], Any] = lambda difficulty, scores: None,
-) -> dict[tuple[int, int], Scores]:
-    """Scores at each (way, shot) on tasks of the labelled images or vectors `x`; the same tasks for every learner."""
-    classes = from_labels(labels)
-    found = {}
-    for way, shot in difficulties:
-        tasks = Classification(x, classes, way=way, shot=shot, query=TEST_QUERIES)
-        found[way, shot] = evaluate(learner, tasks, key=jax.random.key(EVALUATION_SEED), episodes=episodes)
-        report((way, shot), found[way, shot])
-    return found
-
-
-def as_score(difficulty: tuple[int, int], scores: Scores, published: Any = None) -> Score:
-    """As a record holds it: percent."""
-    way, shot = difficulty
-    return Score(
-        metric=scores.metric,
-        mean=round(100 * scores.mean, 3),
-        ci95=round(100 * scores.ci95, 3),
-        tasks=len(scores.values),
-        statistics=scores.statistics,
-        way=way,
-        shot=shot,
-        published=published.mean if published else None,
-        published_source=published.source if published else None,
-    )
-
-
 def draw_tasks(tasks: Classification, path: Path) -> None:
     """A contact sheet of one task, as a picture."""
     rows = np.asarray(tasks.draw(jax.random.key(0)))
     shown = rows[: min(10, tasks.way), : tasks.shot + min(5, tasks.query)]
     figure = contact_sheet(np.asarray(tasks.x)[shown], shot=tasks.shot)
     figure.savefig(path, dpi=120)
-
-
-class Stopwatch:
-    """Seconds of work on a run, added up over its interruptions."""
-
-    def __init__(self, path: Path):
-        self._path, self._begun = path, time.monotonic()
-        self._before = float(path.read_text()) if path.exists() else 0.0
-
-    def seconds(self) -> float:
-        return self._before + time.monotonic() - self._begun
-
-    def write(self) -> None:
-        self._path.write_text(f"{self.seconds():.1f}\n")

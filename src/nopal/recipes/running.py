@@ -11,21 +11,13 @@ from rich.console import Console
 from nopal.data.images import ImageSet, Splits
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner
+from nopal.recipes.measuring import as_score, measure
 from nopal.recipes.omniglot import ROWS
 from nopal.recipes.options import Experiment, NearestNeighbourOptions, to_plain
-from nopal.recipes.pipeline import (
-    Stopwatch,
-    as_score,
-    begin_run,
-    check_writable,
-    fit_encoder,
-    make_partitions,
-    measure,
-    meta_train,
-)
+from nopal.recipes.pipeline import begin_run, fit_encoder, make_partitions, meta_train
 from nopal.recipes.recipe import Budget, Recipe
 from nopal.recipes.sources import load_splits
-from nopal.runs import make_record, write_record
+from nopal.runs import Stopwatch, check_writable, make_record, write_record
 
 RECIPES = {recipe.name: recipe for recipe in ROWS}
 

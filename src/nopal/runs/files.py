@@ -45,3 +45,12 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise NopalError(f"{path} holds a {type(value).__name__}; expected a JSON object written by Nopal.")
     return value
+
+
+def check_writable(path: Path) -> None:
+    """Raises `NopalError` now, and not after an hour, where the file `path` could not be written."""
+    parent = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK):
+        why = f"{parent} can't be written" if parent.is_dir() else f"{parent} is no folder"
+        why = "it is a folder" if path.is_dir() else why
+        raise NopalError(f"The file {path} can't be written ({why}); choose another place.")

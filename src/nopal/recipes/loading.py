@@ -1,0 +1,72 @@
+"""Learners out of run folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from nopal.errors import NopalError
+from nopal.learners.learner import MetaLearner
+from nopal.recipes.options import MetaLearnerOptions, TrainingOptions, from_plain
+from nopal.runs import Checkpoints, RunFolder, load_run
+from nopal.training import initial_state, make_optimiser
+
+
+def key_of(seed: int) -> PRNGKeyArray:
+    """The key of a seed, which must be a number of 32 bits."""
+    if not 0 <= seed < 2**32:
+        raise NopalError(f"The seed is {seed}; expected a whole number from 0 to {2**32 - 1}.")
+    return jax.random.key(seed)
+
+
+def keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
+    """The keys of initial weights and of meta-training."""
+    first, second = jax.random.split(key_of(seed))
+    return first, second
+
+
+def options_of(run: RunFolder) -> tuple[MetaLearnerOptions, TrainingOptions]:
+    """What a run's configuration says; raises `NopalError` where it is of something else."""
+    try:
+        learner, training, _ = (run.config[name] for name in ("learner", "training", "shape"))
+        return from_plain(MetaLearnerOptions, learner), from_plain(TrainingOptions, training)
+    except (AttributeError, KeyError, TypeError):
+        raise NopalError(
+            f"{run.path / 'config.json'} is not that of a learner; expected a folder made by nopal fit, train or run."
+        ) from None
+
+
+def calibrated_like(learner: MetaLearner) -> MetaLearner:
+    """The learner as it is after training: with (empty) running statistics where it uses them."""
+    if learner.statistics != "running":
+        return learner
+    blank = jnp.zeros((2, *learner.network.shape))
+    moments = jax.eval_shape(lambda network: network(blank, None)[1], learner.network)
+    return learner.with_running(jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), moments))
+
+
+def load(path: str | Path) -> MetaLearner:
+    """The learner of a run folder: the finished one, or that of the last checkpoint. Raises `NopalError` where there is
+    none."""
+    run = load_run(path)
+    options, training = options_of(run)
+    fresh = options.build(tuple(run.config["shape"]), training.way, keys(training.seed)[0])
+    finished = Checkpoints(run.path / "learner", keep=1, read_only=True)
+    if finished.latest() is not None:
+        return finished.restore(calibrated_like(fresh))
+    if run.checkpoints.latest() is None:
+        raise NopalError(f"The run in {path} has no checkpoint yet; let it train, or start it again.")
+    learner = run.checkpoints.restore(initial_state(fresh, make_optimiser(training.outer_rate, training.clip))).learner
+    if learner.statistics == "running":
+        raise NopalError(
+            f"The run in {path} is not finished and has no running statistics yet; go on with it by --resume."
+        )
+    return learner
+
+
+def steps_done(run: RunFolder) -> int:
+    """Meta-training steps behind the learner that `load` gives."""
+    return Checkpoints(run.path / "learner", read_only=True).latest() or run.checkpoints.latest() or 0

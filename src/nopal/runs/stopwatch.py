@@ -1,0 +1,20 @@
+"""How long a run took, all its parts together."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+
+class Stopwatch:
+    """Seconds of work on a run, added up over its interruptions."""
+
+    def __init__(self, path: Path):
+        self._path, self._begun = path, time.monotonic()
+        self._before = float(path.read_text()) if path.exists() else 0.0
+
+    def seconds(self) -> float:
+        return self._before + time.monotonic() - self._begun
+
+    def write(self) -> None:
+        self._path.write_text(f"{self.seconds():.1f}\n")
