@@ -82,7 +82,7 @@ class Peer:
         self.process.wait()
 
 
-def agree(ours: dict[str, float], theirs: dict[str, float], tolerance: float = 1e-3) -> None:
+def agree(ours: dict[str, float], theirs: dict[str, float], tolerance: float = 1e-6) -> None:
     """Stop where the two sides don't compute the same thing: then their times can't be compared."""
     for name, value in ours.items():
         if not abs(value - theirs[name]) <= tolerance * abs(value):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -71,6 +72,14 @@ def protonet_loss(
     return F.cross_entropy(-(torch.cdist(queries, prototypes) ** 2), query_y[0])
 
 
+def check(loss_of: Callable[..., torch.Tensor], weights: Weights, episodes: list[torch.Tensor]) -> dict[str, float]:
+    """The loss and the norm of its gradient in double precision."""
+    weights = {name: w.detach().double().requires_grad_() for name, w in weights.items()}
+    loss = loss_of(weights, *(a.double() if a.is_floating_point() else a for a in episodes))
+    slopes = torch.autograd.grad(loss, list(weights.values()))
+    return {"loss": loss.item(), "norm": torch.cat([slope.flatten() for slope in slopes]).norm().item()}
+
+
 def main() -> None:
     kind, file, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
@@ -83,14 +92,15 @@ def main() -> None:
     optimiser = torch.optim.Adam(weights.values(), 1e-3)
     for line in sys.stdin:
         request = json.loads(line)
-        for _ in range(request.get("steps", 1)):
-            loss = loss_of(weights, *episodes)
-            optimiser.zero_grad()
-            loss.backward()
-            if request["do"] == "steps":
+        if request["do"] == "check":
+            answer = check(loss_of, weights, episodes)
+        else:
+            answer = {}
+            for _ in range(request["steps"]):
+                optimiser.zero_grad()
+                loss_of(weights, *episodes).backward()
                 optimiser.step()
-        norm = torch.cat([w.grad.flatten() for w in weights.values()]).norm()
-        print(json.dumps({"loss": loss.item(), "norm": norm.item()}), flush=True)
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
