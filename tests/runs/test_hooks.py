@@ -32,10 +32,13 @@ def go(steps: int, *hooks: object, start: int = 0, chunk: int = 5) -> None:
 @pytest.fixture
 def handlers() -> Iterator[list[object]]:
     """The handlers of the two signals, which a test must leave as they were."""
+    # A shell starts what it puts into the background with Ctrl-C ignored; these tests need Python's own handler.
+    found = signal.signal(signal.SIGINT, signal.default_int_handler)
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.getsignal(number) for number in numbers]
     yield before
     assert [signal.getsignal(number) for number in numbers] == before
+    signal.signal(signal.SIGINT, found)
 
 
 @pytest.mark.parametrize(("every", "expected"), [(1, [5, 10, 12]), (5, [5, 10]), (4, [5, 10, 12]), (7, [10]), (13, [])])
