@@ -110,7 +110,8 @@ def train(
         raise NopalError(f"The run has done {start} steps already, more than {steps}; ask for at least as many.")
     optimiser = optimiser or make_optimiser()
     state = _copied(state) if state else initial_state(learner, optimiser)
-    mesh = device_mesh(devices)
+    # A device without a task of its own would repeat another's.
+    mesh = device_mesh(min(device_mesh(devices).size, tasks_per_step))
     step = MetaStep(tasks, optimiser, tasks_per_step, mesh, vectorise_by_default() if vectorise is None else vectorise)
     step, state, key = replicate((step, state, key), mesh)
     trained = run(step, state, key, steps, start=start, chunk=chunk, hooks=hooks).learner

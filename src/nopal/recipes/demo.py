@@ -49,9 +49,9 @@ ENCODER = EncoderOptions("pca", 64)
 PARTITIONS = PartitionOptions(clusters=500, partitions=20)
 DIFFICULTIES = ((5, 1), (20, 1))
 PROTONET = ProtoNetOptions(filters=32, downsample="stride", statistics="running")
-PROTONET_TRAINING = TrainingOptions(way=20, shot=1, query=5, tasks_per_step=1, steps=700)
+PROTONET_TRAINING = TrainingOptions(way=20, shot=1, query=5, tasks_per_step=1, steps=1000)
 MAML = MAMLOptions(inner_rate=1.0, test_steps=5, statistics="support")
-MAML_TRAINING = TrainingOptions(way=20, shot=1, query=5, tasks_per_step=4, steps=200)
+MAML_TRAINING = TrainingOptions(way=20, shot=1, query=5, tasks_per_step=4, steps=250)
 
 ROWS: dict[str, tuple[MetaLearnerOptions, TrainingOptions, bool]] = {
     "CACTUs-ProtoNets": (PROTONET, PROTONET_TRAINING, False),
