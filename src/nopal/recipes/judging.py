@@ -146,7 +146,8 @@ def results_table(results: Path, out: Path | None) -> str:
         read_records(results),
         "Results",
         "Made by `nopal table` from the records of real runs: every number is what a run measured, at the budget that "
-        "its row states.",
+        "its row states. Where that is far from the published budget, so may the number be, in either direction: only "
+        "rows at the published budget are reproductions.",
         folder=Path(os.path.relpath(results, where)).as_posix(),
     )
     if out:
