@@ -7,13 +7,13 @@ nothing is pickled.
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nopal.atomic import written_beside
 from nopal.errors import NopalError
 
 
@@ -21,15 +21,9 @@ def write_archive(path: str | Path, kind: str, made: dict[str, Any], arrays: dic
     """Write `arrays` beside `path`, then rename: `path` is never half-written. Folders are made, ".npz" is added."""
     path = Path(path)
     path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
-    beside = path.with_name(f".{path.name}.{os.getpid()}.writing")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with beside.open("wb") as file:
-                np.savez(file, allow_pickle=False, kind=np.array(kind), made=np.array(json.dumps(made)), **arrays)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        with written_beside(path) as beside, beside.open("wb") as file:
+            np.savez(file, allow_pickle=False, kind=np.array(kind), made=np.array(json.dumps(made)), **arrays)
     except OSError as error:
         raise NopalError(f"{path} cannot be written ({error.strerror}); choose another folder.") from None
     return path

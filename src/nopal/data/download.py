@@ -14,6 +14,7 @@ import numpy as np
 import pooch
 from jaxtyping import Shaped
 
+from nopal.atomic import written_beside
 from nopal.errors import NopalError
 
 Arrays = Mapping[str, Shaped[np.ndarray, "..."]]
@@ -73,14 +74,8 @@ def cached(name: str, sources: Iterable[Path], compute: Callable[[], Arrays]) ->
 
 def write_npz(path: Path, arrays: Arrays) -> None:
     """Writes a compressed `.npz` beside `path`, then renames it: no reader ever sees half a file. Raises `OSError`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with written_beside(path) as beside, beside.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def _reason(error: OSError) -> str:

@@ -63,6 +63,12 @@ def _row(
     )
 
 
+ORACLE_MAML = (
+    _published("[MEM]", {(5, 1): 94.46})
+    | _published("[IMG] poster", {(5, 5): 98.83, (20, 1): 84.60})
+    | _published("[2ND]", {(20, 5): 96.29})
+)
+
 ROWS = (
     _row("raw-knn", "kNN on raw pixels", Experiment(NearestNeighbourOptions(), EncoderOptions("raw")), {}),
     _row("zca-knn", "kNN on ZCA pixels", Experiment(NearestNeighbourOptions(), ZCA), {}),
@@ -98,18 +104,14 @@ ROWS = (
         "oracle-maml",
         "Oracle MAML",
         Experiment(CACTUS_MAML, training=MAML_TRAINING),
-        _published("[MEM]", {(5, 1): 94.46})
-        | _published("[IMG] poster", {(5, 5): 98.83, (20, 1): 84.60})
-        | _published("[2ND]", {(20, 5): 96.29}),
+        ORACLE_MAML,
         "trained on human labels, the upper bound; the shipped script takes 120,000 steps",
     ),
     _row(
         "oracle-maml-published-head",
         "Oracle MAML, head from N(0, 1)",
         Experiment(dataclasses.replace(CACTUS_MAML, head_deviation=1.0), training=MAML_TRAINING),
-        _published("[MEM]", {(5, 1): 94.46})
-        | _published("[IMG] poster", {(5, 5): 98.83, (20, 1): 84.60})
-        | _published("[2ND]", {(20, 5): 96.29}),
+        ORACLE_MAML,
         "as oracle-maml, with the published initial weights of the last layer",
     ),
     _row(

@@ -7,19 +7,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+from nopal.atomic import written_beside
 from nopal.errors import NopalError
 
 
 def write_text(path: Path, text: str) -> Path:
     """Write beside `path`, then rename; folders are made. Raises `NopalError` where that cannot be done."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.writing")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with written_beside(path) as beside:
             beside.write_text(text, encoding="utf-8", newline="")
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
     except OSError as error:
         raise NopalError(f"{path} cannot be written ({error.strerror}); choose another folder.") from None
     return path
