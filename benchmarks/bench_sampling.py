@@ -34,7 +34,7 @@ class Drawing(eqx.Module):
             episode = tasks.sample(jax.random.split(jax.random.fold_in(key, task))[0])
             return episode.support.x.sum() + episode.query.x.sum()
 
-        ink = mean_over_tasks(of_task, (self.tasks, key), TASKS, self.mesh, vectorise=False)
+        ink = mean_over_tasks(of_task, (self.tasks, key), TASKS, self.mesh)
         return state + ink, {"ink": ink}
 
 

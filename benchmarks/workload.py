@@ -16,7 +16,7 @@ from nopal import learners, nets, partitions, tasks
 from nopal.learners.learner import MetaLearner
 from nopal.learners.maml import parameter_names
 from nopal.loop import run
-from nopal.mapping import device_mesh, replicate, vectorise_by_default
+from nopal.mapping import device_mesh, replicate
 from nopal.training import MetaStep, initial_state, make_optimiser
 
 CLASSES, DRAWINGS, SHAPE = 1100, 20, (28, 28, 1)
@@ -64,7 +64,7 @@ def training(
 ) -> Callable[[], None]:
     """A function that meta-trains for `steps` further steps as `nopal.train` does, in one compiled program."""
     mesh, optimiser = device_mesh(devices), make_optimiser()
-    step = MetaStep(tasks, optimiser, tasks_per_step, mesh, vectorise_by_default())
+    step = MetaStep(tasks, optimiser, tasks_per_step, mesh)
     step, state, key = replicate((step, initial_state(learner, optimiser), key), mesh)
 
     def advance() -> None:

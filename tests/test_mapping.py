@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from nopal.errors import NopalError
-from nopal.mapping import device_mesh, map_over_tasks, mean_over_tasks, replicate
+from nopal.mapping import bytes_written, device_mesh, map_over_tasks, mean_over_tasks, replicate, share_examples
 
 ARRAYS = (jnp.array([0.5, -1.0, 2.0]), jax.random.key(4))
-WAYS = [(1, False), (1, True), (2, False), (2, True)]
+WAYS = [(1, 1), (1, None), (1, 2), (2, 1), (2, 3)]
 
 pytestmark = pytest.mark.skipif(jax.device_count() < 2, reason="needs two devices; conftest makes them of CPU cores")
 
@@ -25,16 +25,16 @@ def plain(tasks):
     return {name: np.stack([result[name] for result in results]) for name in results[0]}
 
 
-def call(how, tasks, devices, vectorise, function=work):
+def call(how, tasks, devices, at_once, function=work):
     mesh = device_mesh(devices)
-    return jax.jit(lambda arrays: how(function, arrays, tasks, mesh, vectorise))(replicate(ARRAYS, mesh))
+    return jax.jit(lambda arrays: how(function, arrays, tasks, mesh, at_once))(replicate(ARRAYS, mesh))
 
 
-@pytest.mark.parametrize(("devices", "vectorise"), WAYS)
+@pytest.mark.parametrize(("devices", "at_once"), WAYS)
 @pytest.mark.parametrize("tasks", [1, 4])
-def test_means_and_stacks_are_those_of_a_plain_loop(tasks, devices, vectorise):
-    mean = call(mean_over_tasks, tasks, devices, vectorise)
-    stack = call(map_over_tasks, tasks, devices, vectorise)
+def test_means_and_stacks_are_those_of_a_plain_loop(tasks, devices, at_once):
+    mean = call(mean_over_tasks, tasks, devices, at_once)
+    stack = call(map_over_tasks, tasks, devices, at_once)
     for name, values in plain(tasks).items():
         np.testing.assert_allclose(mean[name], values.mean(0), rtol=1e-5, atol=1e-6)
         assert stack[name].shape == values.shape
@@ -49,8 +49,8 @@ def test_all_ways_agree():
             jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), first, other)
 
 
-def test_more_tasks_than_are_vectorised_at_once():
-    stack = call(map_over_tasks, 131, 2, True, lambda arrays, task: task)
+def test_more_tasks_than_are_taken_at_once():
+    stack = call(map_over_tasks, 131, 2, 64, lambda arrays, task: task)
     assert stack.tolist() == list(range(131))
 
 
@@ -69,7 +69,7 @@ def test_padding_tasks_have_no_part_in_the_mean_even_where_they_are_not_numbers(
     def first_three(arrays, task):
         return {"float": jnp.where(task < 3, 1.0, jnp.nan), "whole": task}
 
-    mean = call(mean_over_tasks, 3, 2, False, first_three)
+    mean = call(mean_over_tasks, 3, 2, 1, first_three)
     assert mean["float"] == 1
     assert mean["whole"] == 1
 
@@ -78,3 +78,35 @@ def test_padding_tasks_have_no_part_in_the_mean_even_where_they_are_not_numbers(
 def test_devices_that_are_not_there_are_refused(devices):
     with pytest.raises(NopalError, match=f"{devices} devices were asked for; expected 1 to"):
         device_mesh(devices)
+
+
+def test_sharing_out_examples_divides_what_it_can_and_changes_no_value():
+    mesh = device_mesh(2)
+    tree = {"even": jnp.arange(6.0).reshape(6, 1), "odd": jnp.arange(3), "scalar": jnp.asarray(2.0)}
+    shared = jax.jit(lambda tree: share_examples(tree, mesh))(replicate(tree, mesh))
+    jax.tree.map(np.testing.assert_array_equal, shared, tree)
+    assert shared["even"].sharding.shard_shape((6, 1)) == (3, 1)
+    assert shared["odd"].sharding.is_fully_replicated
+
+
+def test_fewer_tasks_than_devices():
+    mesh = device_mesh(2)
+    mean = jax.jit(lambda arrays: mean_over_tasks(work, arrays, 1, mesh))(replicate(ARRAYS, mesh))
+    np.testing.assert_allclose(mean["wave"], work(ARRAYS, 0)["wave"], rtol=1e-6)
+
+
+def test_no_tasks_at_once_are_refused():
+    with pytest.raises(NopalError, match="tasks taken at once are 0; expected at least 1"):
+        map_over_tasks(work, ARRAYS, 4, device_mesh(1), at_once=0)
+
+
+@pytest.mark.parametrize(("function", "expected"), [(lambda x: x @ x, 36), (lambda x: jax.jit(jnp.sin)(x) + 1, 72)])
+def test_bytes_written_are_those_of_every_result(function, expected):
+    assert bytes_written(jax.make_jaxpr(function)(jnp.ones((3, 3), jnp.float32)).jaxpr) == expected
+
+
+def test_a_loop_counts_once():
+    def loop(x):
+        return jax.lax.scan(lambda c, _: (c * 2, None), x, None, length=7)[0]
+
+    assert bytes_written(jax.make_jaxpr(loop)(jnp.ones(5, jnp.float32)).jaxpr) == 20

@@ -100,7 +100,7 @@ def test_a_step_goes_down_the_gradient_of_the_loss_and_moves_parameters_only():
     assert after.network.calls == 7
 
 
-@pytest.mark.parametrize("options", [{}, {"devices": 1, "vectorise": True}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"devices": 1, "at_once": 4}], ids=str)
 def test_neither_learner_nor_key_are_used_up(options):
     before, key = learner(), jax.random.key(5)
     copy = leaves(before)
@@ -118,7 +118,7 @@ def test_the_key_decides():
 def test_neither_devices_nor_vectorising_change_the_result():
     # Not with Adam: the shift has no gradient but rounding, which Adam would blow up.
     sgd = optax.sgd(0.1)
-    one, two = trained(optimiser=sgd, devices=1, vectorise=True), trained(optimiser=sgd, devices=2, vectorise=False)
+    one, two = trained(optimiser=sgd, devices=1, at_once=4), trained(optimiser=sgd, devices=2, at_once=1)
     assert_close(one, two, rtol=1e-3, atol=1e-5)
     assert not np.allclose(one.network.kernel, learner().network.kernel, atol=1e-2)
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner
-from nopal.mapping import device_mesh, map_over_tasks, replicate, vectorise_by_default
+from nopal.mapping import device_mesh, map_over_tasks, replicate
 from nopal.tasks.classification import Classification
 
 
@@ -55,20 +55,20 @@ def evaluate(
     episodes: int = 1000,
     steps: int | None = None,
     devices: int | None = None,
-    vectorise: bool | None = None,
+    at_once: int | None = None,
 ) -> Scores:
     """The learner's mean query score on each of `episodes` tasks.
 
     Episode i is drawn from `fold_in(key, i)`: learners evaluated with one key meet the same tasks, also when some see
-    images and others vectors of them. `steps` overrides the number of inner steps. Raises `NopalError` for fewer than
+    images and others vectors of them. `steps` overrides the number of inner steps; `at_once` is that of
+    `train`. Raises `NopalError` for fewer than
     one episode.
     """
     if episodes < 2:
         raise NopalError(f"The number of test tasks is {episodes}; expected at least 2 (1000 is customary).")
     mesh = device_mesh(devices)
     learner, tasks, key = replicate((learner, tasks, key), mesh)
-    vectorise = vectorise_by_default() if vectorise is None else vectorise
-    values = _scores(learner, tasks, key, episodes, steps, mesh, vectorise)
+    values = _scores(learner, tasks, key, episodes, steps, mesh, at_once)
     return Scores(np.asarray(values), tasks.target.metric, learner.statistics)
 
 
@@ -80,7 +80,7 @@ def _scores(
     episodes: int,
     steps: int | None,
     mesh: jax.sharding.Mesh,
-    vectorise: bool,
+    at_once: int | None,
 ) -> Float[Array, "episodes"]:
     arrays, static = eqx.partition((learner, tasks, key), eqx.is_array)
 
@@ -91,4 +91,4 @@ def _scores(
         predict = learner.adapt(episode.support, key=noise, steps=steps)
         return episode.target.score(predict(episode.query.x), episode.query.y).mean()
 
-    return map_over_tasks(score, arrays, episodes, mesh, vectorise)
+    return map_over_tasks(score, arrays, episodes, mesh, at_once)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 from nopal.errors import NopalError
 from nopal.learners.learner import MetaLearner
 from nopal.loop import Hook, run
-from nopal.mapping import device_mesh, mean_over_tasks, replicate, vectorise_by_default
+from nopal.mapping import device_mesh, mean_over_tasks, replicate, share_examples
 from nopal.tasks.episode import Episode
 
 L = TypeVar("L", bound=MetaLearner)
@@ -43,7 +43,7 @@ class MetaStep(eqx.Module):
     optimiser: optax.GradientTransformation = eqx.field(static=True)
     tasks_per_step: int = eqx.field(static=True)
     mesh: Mesh = eqx.field(static=True)
-    vectorise: bool = eqx.field(static=True)
+    at_once: int | None = eqx.field(static=True, default=None)
 
     def __call__(self, state: TrainState, key: PRNGKeyArray) -> tuple[TrainState, dict[str, Array]]:
         parameters, static = eqx.partition(state.learner, eqx.is_inexact_array)
@@ -53,6 +53,8 @@ class MetaStep(eqx.Module):
             parameters, constants, tasks, key = arrays
             draw, noise = jax.random.split(jax.random.fold_in(key, task))
             episode = tasks.sample(draw)
+            if self.tasks_per_step < self.mesh.size:
+                episode = share_examples(episode, self.mesh)
 
             def loss(parameters: PyTree) -> tuple[Array, dict[str, Array]]:
                 return eqx.combine(parameters, constants, static).loss(episode, key=noise)
@@ -61,7 +63,7 @@ class MetaStep(eqx.Module):
             return gradient, {"loss": value} | aux
 
         arrays = (parameters, constants, self.tasks, key)
-        gradient, metrics = mean_over_tasks(of_task, arrays, self.tasks_per_step, self.mesh, self.vectorise)
+        gradient, metrics = mean_over_tasks(of_task, arrays, self.tasks_per_step, self.mesh, self.at_once)
         updates, optimiser = self.optimiser.update(gradient, state.optimiser, parameters)
         return TrainState(eqx.apply_updates(state.learner, updates), optimiser), metrics
 
@@ -94,13 +96,13 @@ def train(
     hooks: Sequence[Hook] = (),
     chunk: int = 100,
     devices: int | None = None,
-    vectorise: bool | None = None,
+    at_once: int | None = None,
     state: TrainState | None = None,
     start: int = 0,
 ) -> L:
     """Meta-train for `steps` steps and return the learner, calibrated where it normalises by running statistics.
 
-    `vectorise` maps the tasks inside a device together or one by one; the default is what the backend runs faster. To
+    A device vectorises over `at_once` of its tasks, group after group; the default is what the backend runs fastest. To
     resume, give the `state` of a checkpoint and the steps it had done as `start`. Raises `NopalError` for counts that
     are not positive.
     """
@@ -110,9 +112,10 @@ def train(
         raise NopalError(f"The run has done {start} steps already, more than {steps}; ask for at least as many.")
     optimiser = optimiser or make_optimiser()
     state = _copied(state) if state else initial_state(learner, optimiser)
-    # A device without a task of its own would repeat another's.
-    mesh = device_mesh(min(device_mesh(devices).size, tasks_per_step))
-    step = MetaStep(tasks, optimiser, tasks_per_step, mesh, vectorise_by_default() if vectorise is None else vectorise)
+    mesh = device_mesh(devices)
+    if tasks_per_step < mesh.size and not learner.shares_examples:
+        mesh = device_mesh(tasks_per_step)  # the others would have nothing to do
+    step = MetaStep(tasks, optimiser, tasks_per_step, mesh, at_once)
     step, state, key = replicate((step, state, key), mesh)
     trained = run(step, state, key, steps, start=start, chunk=chunk, hooks=hooks).learner
     # Through the host, so that the arrays are bound to no device and go along with anything else.
@@ -142,4 +145,4 @@ def _statistics(learner: MetaLearner, tasks: Tasks, key: PRNGKeyArray, episodes:
         learner, tasks, key = eqx.combine(arrays, static)
         return learner.episode_statistics(tasks.sample(jax.random.fold_in(key, number)))
 
-    return mean_over_tasks(of_episode, arrays, episodes, mesh, vectorise=False)
+    return mean_over_tasks(of_episode, arrays, episodes, mesh)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
@@ -48,6 +48,9 @@ class MetaLearner(Learner):
     network: eqx.AbstractVar[Network]
     running: eqx.AbstractVar[tuple[Moments, ...] | None]
     query_statistics: eqx.AbstractVar[Statistics]
+    shares_examples: ClassVar[bool] = False
+    """Whether devices without a task of their own take over a part of another's examples: worth it where a task is one
+    large batch."""
 
     @property
     def statistics(self) -> str:

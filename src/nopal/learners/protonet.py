@@ -3,6 +3,8 @@ and a query belongs to the nearest one."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
@@ -27,6 +29,7 @@ class ProtoNet(MetaLearner):
     network: Network
     running: tuple[Moments, ...] | None
     query_statistics: Statistics = eqx.field(static=True)
+    shares_examples: ClassVar[bool] = True
 
     def __init__(self, network: Network, *, statistics: Statistics = "support"):
         self.network, self.running, self.query_statistics = network, None, statistics

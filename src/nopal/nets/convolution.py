@@ -20,7 +20,7 @@ def convolve(
 ) -> Float[Array, "m h2 w2 f"]:
     """Convolution with zero padding ("SAME": the output has ceil(h / stride) x ceil(w / stride) places).
 
-    On a CPU and with stride 1 it has gradients and their directional derivatives (jvp of grad), but no jvp of its own.
+    On a CPU it has gradients and their directional derivatives (jvp of grad), but no jvp of its own.
     """
     (top, bottom), (left, right) = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], (stride, stride), "SAME")
     pads = (top, bottom), (left, right)
@@ -33,10 +33,26 @@ def _convolve_natively(x: Array, kernel: Array, pads: Pads, stride: int = 1) -> 
     return lax.conv_general_dilated(x, kernel, (stride, stride), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
-def _convolve_by_patches(x: Array, kernel: Array, pads: Pads, stride: int = 1) -> Array:
+def _by_patches_forward(x: Array, kernel: Array, pads: Pads, stride: int = 1) -> tuple[Array, tuple[Array, Array]]:
     a, b, c, f = kernel.shape
     patches = _patches(x, (a, b), pads, stride)
-    return (patches.reshape(-1, a * b * c) @ kernel.reshape(a * b * c, f)).reshape(*patches.shape[:3], f)
+    outputs = patches.reshape(-1, a * b * c) @ kernel.reshape(a * b * c, f)
+    return outputs.reshape(*patches.shape[:3], f), (x, kernel)
+
+
+def _by_patches_backward(pads: Pads, stride: int, saved: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    a, b, c, f = kernel.shape
+    patches, pull = jax.vjp(lambda x: _patches(x, (a, b), pads, stride), x)
+    rows, slope = patches.reshape(-1, a * b * c), slope.reshape(-1, f)
+    along_x = pull((slope @ kernel.reshape(a * b * c, f).T).reshape(patches.shape))[0]
+    # The narrower matrix is cheaper to transpose; without the barrier XLA would choose the other one again.
+    along_kernel = rows.T @ slope if a * b * c <= f else lax.optimization_barrier(slope.T @ rows).T
+    return along_x, along_kernel.reshape(kernel.shape)
+
+
+_convolve_by_patches = jax.custom_vjp(lambda *arguments: _by_patches_forward(*arguments)[0], nondiff_argnums=(2, 3))
+_convolve_by_patches.defvjp(_by_patches_forward, _by_patches_backward)
 
 
 def _patches(x: Array, size: tuple[int, int], pads: Pads, stride: int = 1) -> Array:
@@ -57,8 +73,10 @@ def _same(size: tuple[int, ...]) -> Pads:
 
 
 def _dense_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    form = _convolve_natively if x.shape[3] >= 8 else _convolve_by_patches
-    return form(x, kernel, _same(kernel.shape)), (x, kernel)
+    pads = _same(kernel.shape)
+    if x.shape[3] < 8:
+        return _by_patches_forward(x, kernel, pads)[0], (x, kernel)
+    return _convolve_natively(x, kernel, pads), (x, kernel)
 
 
 def _dense_backward(saved: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 Loss = Callable[[PyTree, PyTree], Float[Array, ""]]
@@ -33,7 +32,7 @@ def mixed_mode_gradient(loss: Loss) -> Callable[[PyTree, PyTree], PyTree]:
     def backward(saved: Any, direction: PyTree) -> tuple[PyTree, PyTree, None]:
         a, b, rest = saved
         both = jax.grad(lambda a, b: loss(a, eqx.combine(b, rest)), argnums=(0, 1))
-        _, (along_a, along_b) = jax.jvp(both, (a, b), (direction, jax.tree.map(jnp.zeros_like, b)))
+        _, (along_a, along_b) = jax.jvp(lambda a: both(a, b), (a,), (direction,))
         return along_a, along_b, None
 
     gradient.defvjp(forward, backward)
