@@ -66,7 +66,7 @@ def launch(scripts: Sequence[list[str]]) -> list[tuple[int, str, str]]:
 
 def train_in_two(place: Path, out: str, more: str = "", trouble: str = "9,9,9") -> list[tuple[int, str, str]]:
     """`trouble` is a process, the signal it gets, and at which step."""
-    together = f"--coordinator 127.0.0.1:{free_port()} --processes 2 --process"
+    together = f"--coordinator 127.0.0.1:{free_port()} --processes 2 --silence 6 --process"
     line = f"train {place}/letters.npz labels {place / out} {more}"
     return launch([["-c", COMMAND, trouble, *f"{line} {together} {i} {OPTIONS}".split()] for i in range(2)])
 
@@ -172,7 +172,7 @@ def test_a_process_alone_waits_for_nobody() -> None:
 
 
 def test_numbers_that_are_none(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("run omniglot-oracle-maml --processes two".split()) == 2
+    assert run(["run", "omniglot-oracle-maml", "--processes", "two"]) == 2
     assert "The choice processes is 'two'; expected a whole number" in capsys.readouterr().err
-    assert run("run omniglot-oracle-maml --seeds 0".split()) == 2
+    assert run(["run", "omniglot-oracle-maml", "--seeds", "0"]) == 2
     assert "The number of seeds is 0; expected at least 1" in capsys.readouterr().err

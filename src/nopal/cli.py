@@ -46,6 +46,8 @@ class Processes:
     """number of this one, from 0 on; NOPAL_PROCESS by default"""
     patience: int = 300
     """seconds to wait for the others at the beginning"""
+    silence: int = 30
+    """seconds after which a process that is not heard of counts as dead"""
 
     def join(self) -> None:
         """Meet the others; all but the first are silent from then on."""
@@ -56,7 +58,7 @@ class Processes:
             if text is not None and not re.fullmatch(r"-?\d+", text):
                 raise NopalError(f"The choice {name} is {text!r}; expected a whole number.")
         processes, process = (None if text is None else int(text) for text in numbers.values())
-        distributed.join(self.coordinator, processes, process, patience=self.patience)
+        distributed.join(self.coordinator, processes, process, patience=self.patience, silence=self.silence)
         console.quiet = not distributed.is_first()
 
 

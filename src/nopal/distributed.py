@@ -27,21 +27,25 @@ from nopal.errors import NopalError
 
 LOST = "Another process of this run has ended, and so does this one; go on with --resume."
 EXIT_LOST = 3
-HEARTBEAT_SECONDS = 30
-"""A process that is silent for as long counts as dead. One whose connection closes is missed at once."""
 PART = 2**20
 _FOREVER_MS = 7 * 24 * 3600 * 1000
 _turn = itertools.count()
 
 
 def join(
-    coordinator: str | None, processes: int | None = None, process: int | None = None, *, patience: int = 300
+    coordinator: str | None,
+    processes: int | None = None,
+    process: int | None = None,
+    *,
+    patience: int = 300,
+    silence: int = 30,
 ) -> None:
     """Become process `process` of `processes`, which meet at `coordinator`, an address such as "node1:1234" on the
     machine of process 0; "auto" asks Slurm, Open MPI or Kubernetes.
 
-    JAX must not have begun. Raises `NopalError` where the numbers are not possible or nobody answers within `patience`
-    seconds.
+    A process that ends otherwise than all together ends the others: within a step at once, between steps and where a
+    whole machine falls silent after `silence` seconds. JAX must not have begun. Raises `NopalError` where the numbers
+    are not possible or nobody answers within `patience` seconds.
     """
     if coordinator is None:
         if processes not in (None, 1) or process not in (None, 0):
@@ -67,7 +71,7 @@ def join(
                 processes,
                 process,
                 initialization_timeout=patience,
-                heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+                heartbeat_timeout_seconds=silence,
             )
         except (RuntimeError, ValueError) as error:
             raise NopalError(f"{failure} ({str(error).strip().splitlines()[0][:200]})") from None
