@@ -163,6 +163,12 @@ def test_a_port_that_is_taken() -> None:
             join(f"127.0.0.1:{port}", 2, 0, patience=0)
 
 
+def test_where_jax_has_begun_it_is_too_late() -> None:
+    jax.devices()
+    with pytest.raises(nopal.NopalError, match=r"could not join others .*; join before JAX"):
+        join("auto")
+
+
 def test_a_process_alone_waits_for_nobody() -> None:
     assert not several()
     assert is_first()

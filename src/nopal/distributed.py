@@ -41,7 +41,7 @@ def join(
     silence: int = 30,
 ) -> None:
     """Become process `process` of `processes`, which meet at `coordinator`, an address such as "node1:1234" on the
-    machine of process 0; "auto" asks Slurm, Open MPI or Kubernetes.
+    machine of process 0; "auto" asks Slurm or Open MPI.
 
     A process that ends otherwise than all together ends the others: within a step at once, between steps and where a
     whole machine falls silent after `silence` seconds. JAX must not have begun. Raises `NopalError` where the numbers
@@ -74,7 +74,11 @@ def join(
                 heartbeat_timeout_seconds=silence,
             )
         except (RuntimeError, ValueError) as error:
-            raise NopalError(f"{failure} ({str(error).strip().splitlines()[0][:200]})") from None
+            signal.signal(signal.SIGABRT, signal.SIG_DFL)
+            raise NopalError(
+                f"This process could not join others ({str(error).strip().splitlines()[0][:200]}); join before JAX "
+                "begins and, where the coordinator is auto, within Slurm or Open MPI."
+            ) from None
     _say_at_abort(LOST, 2)
 
 
