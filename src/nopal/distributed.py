@@ -28,7 +28,7 @@ from nopal.errors import NopalError
 LOST = "Another process of this run has ended, and so does this one; go on with --resume."
 EXIT_LOST = 3
 PART = 2**20
-_FOREVER_MS = 7 * 24 * 3600 * 1000
+_WEEK_MS = 7 * 24 * 3600 * 1000
 _turn = itertools.count()
 
 
@@ -183,12 +183,22 @@ def from_first(make: Callable[[], Mapping[str, Any] | None]) -> Mapping[str, Any
             client.key_value_set_bytes(f"{name}/{i // PART}", packed[i : i + PART])
         client.key_value_set(f"{name}/parts", str(-(-len(packed) // PART)))
         return values
-    parts = client.blocking_key_value_get(f"{name}/parts", _FOREVER_MS)
+    parts = _when_there(lambda: client.blocking_key_value_get(f"{name}/parts", 1000))
     if parts.startswith("!"):
         raise NopalError(parts[2:])
-    read = (client.blocking_key_value_get_bytes(f"{name}/{i}", _FOREVER_MS) for i in range(int(parts)))
+    read = (client.blocking_key_value_get_bytes(f"{name}/{i}", 60_000) for i in range(int(parts)))
     with np.load(io.BytesIO(b"".join(read)), allow_pickle=False) as file:
         return dict(file)
+
+
+def _when_there(get: Callable[[], str]) -> str:
+    """Waits in short spells, so that Ctrl-C comes through."""
+    while True:
+        try:
+            return get()
+        except jax.errors.JaxRuntimeError as error:
+            if "DEADLINE_EXCEEDED" not in str(error):
+                raise
 
 
 def agree(number: int) -> int:
@@ -197,7 +207,7 @@ def agree(number: int) -> int:
         return number
     name, client = f"nopal/agree/{next(_turn)}", _client()
     client.key_value_set(f"{name}/{jax.process_index()}", str(number))
-    client.wait_at_barrier(name, _FOREVER_MS)
+    client.wait_at_barrier(name, _WEEK_MS)
     return max(int(given) for _, given in client.key_value_dir_get(name))
 
 

@@ -103,8 +103,12 @@ def prepare(
     if isinstance(options, NearestNeighbourOptions) or experiment.training is None:
         if experiment.encoder is None:
             raise NopalError(f"The recipe {recipe.name} names no encoder, which nearest neighbours need.")
-        encode = fit_encoder(images, experiment.encoder, data=recipe.data)
-        return options.build(images.shape, 0, jax.random.key(0)), encode(splits.test.images)
+        encoder = experiment.encoder
+
+        def embed() -> dict[str, Any]:
+            return {"vectors": fit_encoder(images, encoder, data=recipe.data)(splits.test.images)}
+
+        return options.build(images.shape, 0, jax.random.key(0)), from_first(embed)["vectors"]
     made = origin(recipe, experiment)
     run = begin_run(folder, images.shape, options, experiment.training, made=made, resume=resume)
     partitions = make_partitions(run, images, experiment.encoder, experiment.partitions)

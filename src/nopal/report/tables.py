@@ -219,20 +219,21 @@ def _rows_of_seeds(group: Sequence[Record], machines: list[str], folder: str) ->
             scores = [{**s, "mean": float(m), "ci95": float(d)} for s, m, d in zip(scores, means.mean(0), spread)]
         marks = sorted({machines.index(str(record["hardware"])) + 1 for record in group})
         seconds = sum(record["wall_seconds"] for record in group)
-        links = [
-            f"[{name}]({folder}/{record['file']})" if record.get("file") else name
-            for record in group
-            for name in [f"`{record['recipe']}`" if len(group) == 1 else str(record["seed"])]
-        ]
+        recipe = f"`{group[0]['recipe']}`"
+        links = [_link(str(record["seed"]) if len(group) > 1 else recipe, record, folder) for record in group]
         particulars = {
             "tasks": ", ".join(f"{tasks:,}" for tasks in sorted({score["tasks"] for score in scores})),
             "seed": ", ".join(str(record["seed"]) for record in group),
             "time": f"{time_text(seconds)} <sup>{', '.join(map(str, marks))}</sup>",
-            "record": ", ".join(links) if len(group) == 1 else f"`{group[0]['recipe']}` {', '.join(links)}",
+            "record": ", ".join(links) if len(group) == 1 else f"{recipe} {', '.join(links)}",
         }
         details = {**of_seeds[0].details, **particulars}
         rows.append(Row(of_seeds[0].name, scores, of_seeds[0].statistics, details))
     return rows
+
+
+def _link(name: str, record: Record, folder: str) -> str:
+    return f"[{name}]({folder}/{record['file']})" if record.get("file") else name
 
 
 def _grid(rows: Sequence[Row]) -> tuple[list[Column], list[str], list[list[str]]]:
