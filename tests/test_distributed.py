@@ -113,20 +113,48 @@ def test_where_one_is_killed_the_other_ends_and_one_process_alone_goes_on(place:
     assert_same_result(place / "killed", place / "whole")
 
 
-def test_where_the_first_is_killed_the_other_ends(place: Path) -> None:
-    first, second = train_in_two(place, "headless", trouble=f"0,{int(signal.SIGKILL)},5")
+TALK = """
+import os, signal, sys
+import numpy as np
+from nopal.distributed import agree, check_same, from_first, is_first, join
+from nopal.errors import NopalError
+
+process = int(sys.argv[2])
+join(sys.argv[1], 2, process, silence=6)
+found = from_first(lambda: {"long": np.arange(300_000) + process, "text": f"of {process}"})
+print(is_first(), found["long"][-1], found["text"], agree(7 * process), flush=True)
+
+def refuse():
+    raise NopalError(f"Not with {process}.")
+
+for work in (lambda: from_first(refuse), lambda: check_same(np.arange(3 + process), "images")):
+    try:
+        work()
+    except NopalError as error:
+        print(error, flush=True)
+agree(0)
+if is_first():
+    os.kill(os.getpid(), signal.SIGKILL)
+agree(0)
+"""
+
+
+def test_what_processes_tell_each_other_and_that_none_waits_for_a_dead_first_one() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    first, second = launch([["-c", TALK, address, number] for number in "01"])
+    spoken = [[line for line in said.splitlines() if "Gloo" not in line] for _, said, _ in (first, second)]
+    assert spoken[0] == ["True 299999 of 0 7", "Not with 0."]
+    assert spoken[1] == [
+        "False 299999 of 0 7",
+        "Not with 0.",
+        "Process 1 has other images than process 0; give every process the same data.",
+    ]
     assert (first[0], second[0]) == (-signal.SIGKILL, 3), second[2]
     assert second[2].splitlines()[-1] == f"nopal: {LOST}"
 
 
-def test_an_error_of_the_first_is_told_by_all(place: Path) -> None:
-    for status, _, errors in train_in_two(place, "whole"):
-        assert status == 2
-        assert "already holds a run; go on with it by --resume" in errors.splitlines()[-1]
-
-
-def test_two_processes_with_one_number(place: Path) -> None:
-    script = "import sys; from nopal.distributed import join; join(sys.argv[1], 3, int(sys.argv[2]), patience=3)"
+def test_two_processes_with_one_number() -> None:
+    script = "import sys; from nopal.distributed import join; join(sys.argv[1], 3, int(sys.argv[2]), patience=2)"
     address = f"127.0.0.1:{free_port()}"
     for status, _, errors in launch([["-c", script, address, number] for number in "011"]):
         assert status == 3
