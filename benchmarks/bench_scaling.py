@@ -8,6 +8,7 @@ Needs two cores. Each way is a program of its own, so that the number of devices
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import socket
@@ -26,7 +27,7 @@ WAYS = {
     "two seeds together, two devices": (1, 2, 2),
 }
 """Processes, devices of each, seeds."""
-CHUNK, CHUNKS = 2, 8
+CHUNK, CHUNKS, TURNS = 2, 6, 2
 
 
 def time_steps(way: str, process: int, port: int) -> None:
@@ -48,7 +49,7 @@ def time_steps(way: str, process: int, port: int) -> None:
         train_seeds([learner] * seeds, tasks, keys=keys, **common)
     else:
         train(learner, tasks, key=keys[0], **common)
-    steps = [1e3 * (after - before) / CHUNK for before, after in zip(times, times[1:])]
+    steps = [1e3 * (after - before) / CHUNK for before, after in itertools.pairwise(times)]
     if distributed.is_first():
         print(json.dumps({"least_ms": round(min(steps), 1), "median_ms": round(statistics.median(steps), 1)}))
 
@@ -75,10 +76,12 @@ def main() -> None:
     if options.way:
         time_steps(options.way, int(options.process), int(options.port))
         return
-    results = []
-    for way in WAYS:
-        results.append({"way": way} | measure(way))
-        print(results[-1], flush=True)
+    found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    for _ in range(TURNS):  # what else the machine does seldom hurts a way in every turn
+        for way, of_way in found.items():
+            of_way.append(measure(way))
+            print(way, of_way[-1], flush=True)
+    results = [{"way": way} | min(of_way, key=lambda times: times["least_ms"]) for way, of_way in found.items()]
     if options.out:
         from nopal.runs.files import write_json
         from nopal.runs.provenance import environment
