@@ -14,6 +14,11 @@ WAYS = [(1, 1), (1, None), (1, 2), (2, 1), (2, 3)]
 pytestmark = pytest.mark.skipif(jax.device_count() < 2, reason="needs two devices; conftest makes them of CPU cores")
 
 
+@pytest.fixture(autouse=True)
+def even_little_work_is_shared_out(monkeypatch):
+    monkeypatch.setattr("nopal.mapping.MEETING", 0)
+
+
 def work(arrays, task):
     x, key = arrays
     return {"wave": jnp.sin(x * (1.0 + task)), "noise": jax.random.normal(jax.random.fold_in(key, task))}
@@ -110,3 +115,16 @@ def test_a_loop_counts_once():
         return jax.lax.scan(lambda c, _: (c * 2, None), x, None, length=7)[0]
 
     assert bytes_written(jax.make_jaxpr(loop)(jnp.ones(5, jnp.float32)).jaxpr) == 20
+
+
+def test_little_work_is_done_by_every_device_alone(monkeypatch):
+    """No sum over devices is left in the program, and the mean is the same."""
+    mesh = device_mesh(2)
+    arrays = replicate(ARRAYS, mesh)
+    means = {}
+    for meeting in (0, 2**24):
+        monkeypatch.setattr("nopal.mapping.MEETING", meeting)
+        program = jax.jit(lambda arrays: mean_over_tasks(work, arrays, 5, mesh, at_once=2))
+        assert ("all-reduce" in program.lower(arrays).compile().as_text()) == (meeting == 0)
+        means[meeting] = program(arrays)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), *means.values())

@@ -40,6 +40,11 @@ class OneEpisode(eqx.Module):
         return self.episode
 
 
+@pytest.fixture(autouse=True)
+def even_little_work_is_shared_out(monkeypatch):
+    monkeypatch.setattr("nopal.mapping.MEETING", 0)
+
+
 def learner(**options):
     kernel = jnp.asarray(np.random.default_rng(0).normal(size=(6, 3)), jnp.float32)
     return ProtoNet(Embed(kernel, Normalisation(3, scale=False), jnp.asarray(7)), **options)

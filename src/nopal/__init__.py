@@ -1,10 +1,11 @@
 """Nopal learns to learn from few examples: without labels, and without memorising."""
 
-from nopal import data, encoders, learners, nets, partitions, tasks
+from nopal import data, distributed, encoders, learners, nets, partitions, tasks
 from nopal.errors import NopalError
 from nopal.evaluation import Scores, evaluate
 from nopal.prediction import predict
 from nopal.recipes.loading import load
+from nopal.seeds import train_seeds
 from nopal.training import calibrate, train
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Scores",
     "calibrate",
     "data",
+    "distributed",
     "encoders",
     "evaluate",
     "learners",
@@ -21,4 +23,5 @@ __all__ = [
     "predict",
     "tasks",
     "train",
+    "train_seeds",
 ]

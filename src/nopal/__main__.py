@@ -15,8 +15,11 @@ def main() -> None:
 
     jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
     from nopal.cli import run
+    from nopal.distributed import leave
 
-    sys.exit(run())
+    status = run()
+    leave(status)
+    sys.exit(status)
 
 
 def devices() -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +32,37 @@ Run = Annotated[Path, arg(metavar="RUN")]
 Out = Annotated[Path, arg(metavar="OUT")]
 
 console = Console()
+
+
+@dataclasses.dataclass(frozen=True)
+class Processes:
+    """Several processes at work on one run, see docs/distributed.md."""
+
+    coordinator: str | None = os.environ.get("NOPAL_COORDINATOR")
+    """address of process 0, such as node1:1234, or auto to ask Slurm or Open MPI; NOPAL_COORDINATOR by default"""
+    processes: str | None = os.environ.get("NOPAL_PROCESSES")
+    """how many there are; NOPAL_PROCESSES by default"""
+    process: str | None = os.environ.get("NOPAL_PROCESS")
+    """number of this one, from 0 on; NOPAL_PROCESS by default"""
+    patience: int = 300
+    """seconds to wait for the others at the beginning"""
+    silence: int = 30
+    """seconds after which a process that is not heard of counts as dead"""
+
+    def join(self) -> None:
+        """Meet the others; all but the first are silent from then on."""
+        from nopal import distributed
+
+        numbers = {"processes": self.processes, "process": self.process}
+        for name, text in numbers.items():
+            if text is not None and not re.fullmatch(r"-?\d+", text):
+                raise NopalError(f"The choice {name} is {text!r}; expected a whole number.")
+        processes, process = (None if text is None else int(text) for text in numbers.values())
+        distributed.join(self.coordinator, processes, process, patience=self.patience, silence=self.silence)
+        console.quiet = not distributed.is_first()
+
+
+Together = Annotated[Processes, arg(name="")]
 
 
 def say(text: str) -> None:
@@ -147,6 +181,7 @@ def train(
     size: int | None = None,
     every: int = 100,
     resume: bool = False,
+    together: Together = Processes(),
 ) -> None:
     """Meta-train a learner on tasks from partitions; OUT becomes its run folder.
 
@@ -160,16 +195,23 @@ def train(
         size: resize a folder's images to this many pixels a side
         every: steps between checkpoints and log lines
         resume: go on from the last checkpoint in OUT
+        together: several processes
     """
+    together.join()
+    from nopal.distributed import from_first
     from nopal.partitions import Partitions, from_labels
     from nopal.recipes.pipeline import begin_run, meta_train
     from nopal.recipes.sources import load_images, name_of
     from nopal.runs import check_writable
 
-    check_writable(out / "config.json")
+    from_first(lambda: check_writable(out / "config.json"))
     images = load_images(source, split=split, size=size)
     labelled = str(partitions) == "labels"
-    divided = from_labels(images.need_labels()) if labelled else Partitions.load(partitions)
+    divided = (
+        from_labels(images.need_labels())
+        if labelled
+        else Partitions.from_arrays(from_first(lambda: Partitions.load(partitions).as_arrays()))
+    )
     made = {"images": name_of(source), "partitions": divided.made}
     run = begin_run(out, images.shape, learner, training, made=made, every=every, resume=resume)
     meta_train(run, images, divided)
@@ -228,6 +270,7 @@ def fit(
     training: TrainingOptions = TrainingOptions(tasks_per_step=1, steps=2000),
     skip_unreadable: bool = False,
     resume: bool = False,
+    together: Together = Processes(),
 ) -> None:
     """From a folder of unlabelled images to a few-shot learner: encode, cluster, meta-train; OUT becomes its run
     folder.
@@ -242,7 +285,9 @@ def fit(
         training: how to meta-train
         skip_unreadable: leave out files that can't be read
         resume: go on from the last checkpoint in OUT
+        together: several processes
     """
+    together.join()
     from nopal.recipes.fitting import fit_folder
 
     fit_folder(folder, out, size, encoder, partitions, learner, training, skip_unreadable, resume, console)
@@ -307,12 +352,14 @@ def run_recipe(
     *,
     budget: Budget = "demo",
     seed: int = 0,
+    seeds: int = 1,
     steps: int | None = None,
     partitions: int | None = None,
     out: Path | None = None,
     results: Path = Path("results"),
     episodes: int = 1000,
     resume: bool = False,
+    together: Together = Processes(),
 ) -> None:
     """Go from raw data to a row of a table, beside the published number.
 
@@ -320,30 +367,38 @@ def run_recipe(
         name: a recipe, see `nopal recipes`
         budget: demo takes minutes, hour about an hour on two cores, published what the paper took
         seed: of clustering, weights and tasks
+        seeds: train as many seeds together, from `seed` on, each in a folder of its own
         steps: meta-training steps, in place of the budget's
         partitions: how many times to cluster, in place of the published number
-        out: the run folder; runs/NAME-BUDGET-SEED by default
+        out: the run folder; runs/NAME-BUDGET-SEED by default, and OUT-SEED where there are several seeds
         results: folder for the record
         episodes: test tasks for each difficulty
         resume: go on with an interrupted run
+        together: several processes
     """
     from nopal.recipes import running
+    from nopal.recipes.seeds import run_seeds
 
+    if seeds < 1:
+        raise NopalError(f"The number of seeds is {seeds}; expected at least 1.")
     recipe = running.find_recipe(name)
-    folder = out or Path("runs") / f"{name}-{budget}-{seed}"
-    record = running.run_recipe(
-        recipe,
-        budget,
-        folder,
-        results,
-        seed=seed,
-        resume=resume,
-        steps=steps,
-        partitions=partitions,
-        episodes=episodes,
-        console=console,
-    )
-    say(f"The record: {record}")
+    together.join()
+    options: dict[str, Any] = {
+        "resume": resume,
+        "steps": steps,
+        "partitions": partitions,
+        "episodes": episodes,
+        "console": console,
+    }
+    base = out or Path("runs") / f"{name}-{budget}"
+    if seeds == 1:
+        folder = out or Path(f"{base}-{seed}")
+        record = running.run_recipe(recipe, budget, folder, results, seed=seed, **options)
+        say(f"The record: {record}")
+    else:
+        chosen = range(seed, seed + seeds)
+        records = run_seeds(recipe, budget, lambda s: Path(f"{base}-{s}"), results, seeds=chosen, **options)
+        say("The records: " + ", ".join(map(str, records)))
 
 
 def table(results: Annotated[Path, arg(metavar="RESULTS")] = Path("results"), /, *, out: Path | None = None) -> None:
@@ -397,7 +452,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, 2 for bad input, or what the shell expects after a signal."""
+    """Run a command; returns the exit status: 0, 2 for bad input, 3 where another process of the run has ended, or what
+    the shell expects after a signal."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         tyro.extras.subcommand_cli_from_dict(
@@ -418,4 +474,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("nopal: Stopped; what was written stays.", file=sys.stderr)
         return 130
+    except Exception as error:
+        from nopal import distributed
+
+        if distributed.ended_elsewhere(error):
+            print(f"nopal: {distributed.LOST}", file=sys.stderr)
+            return distributed.EXIT_LOST
+        if distributed.several():  # the others wait for this process, which must not wait for them
+            traceback.print_exc()
+            return 1
+        raise
     return 0

@@ -6,6 +6,7 @@ share weigh nothing.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -25,37 +26,67 @@ OfTask = Callable[[PyTree, Int[Array, ""]], PyTree]
 """(arrays, number of the task) -> arrays."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Inside:
+    """Stands for a mesh in a program that its devices run already: `size` of them, along `AXIS`, share the tasks."""
+
+    size: int
+
+
 def device_mesh(devices: int | None = None) -> Mesh:
-    """The first `devices` devices (all by default) as one row; CPU cores count where JAX was told so before it
-    started. Raises `NopalError` for more devices than there are."""
+    """`devices` devices (all by default) as one row, as many of each process; CPU cores count where JAX was told so
+    before it started. Raises `NopalError` for more devices than there are."""
     if devices is not None and not 1 <= devices <= jax.device_count():
         raise NopalError(
             f"{devices} devices were asked for; expected 1 to {jax.device_count()}, which is what JAX sees."
         )
-    return Mesh(np.array(jax.devices()[:devices]), (AXIS,))
+    # A process without a device in the mesh could not even read the result.
+    share = -(-(devices or jax.device_count()) // jax.process_count())
+    chosen = [device for i in range(jax.process_count()) for device in jax.local_devices(process_index=i)[:share]]
+    return Mesh(np.array(chosen), (AXIS,))
 
 
 def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
     """The arrays of `tree`, copied to every device of the mesh."""
+    return placed(tree, NamedSharding(mesh, Spec()))
+
+
+def placed(tree: PyTree, sharding: NamedSharding) -> PyTree:
+    """The arrays of `tree`, of which every process holds the whole, laid out over devices as `sharding` says."""
     arrays, static = eqx.partition(tree, eqx.is_array)
-    return eqx.combine(jax.device_put(arrays, NamedSharding(mesh, Spec())), static)
+    if sharding.is_fully_addressable:
+        return eqx.combine(jax.device_put(arrays, sharding), static)
+    return eqx.combine(jax.tree.map(lambda leaf: _own_parts(leaf, sharding), arrays), static)
+
+
+def _own_parts(leaf: Array, sharding: NamedSharding) -> Array:
+    """What `jax.device_put` does not do for PRNG keys and committed arrays where devices belong to other processes."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        data = _own_parts(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    host = np.asarray(leaf)
+    return jax.make_array_from_callback(host.shape, sharding, lambda part: host[part])
 
 
 CACHE = 2**21
-"""Bytes that the tasks a CPU takes together may touch: about what one core keeps close."""
+"""Bytes that the tasks a CPU takes together may write: about what one core keeps close."""
+
+MEETING = 2**24
+"""Bytes that are written in the time that devices need to add up what each has found (about half a millisecond)."""
 
 
-def mean_over_tasks(function: OfTask, arrays: PyTree, tasks: int, mesh: Mesh, at_once: int | None = None) -> PyTree:
+def mean_over_tasks(
+    function: OfTask, arrays: PyTree, tasks: int, mesh: Mesh | Inside, at_once: int | None = None
+) -> PyTree:
     """The mean of `function(arrays, task)` over the task numbers 0..tasks-1; `arrays` is the same for all.
 
     A device vectorises over `at_once` of its tasks and takes one such group after the other, keeping one sum: memory
     does not grow with the number of tasks. By default a group is as large as the backend runs fastest. Where there are
-    fewer tasks than devices, every device has a part in every task, which is for `function` to share out
-    (`share_examples`).
+    fewer tasks than devices, or so little to do that sharing it out would take longer, every device does all of it;
+    `function` may then divide the examples of a task (`share_examples`).
     """
-    if tasks < mesh.size:
-        values = [function(arrays, jnp.asarray(task)) for task in range(tasks)]
-        return jax.tree.map(lambda *values: sum(values) / tasks, *values)
+    jaxpr, shapes = jax.make_jaxpr(function, return_shape=True)(arrays, jnp.int32(0))
+    written = bytes_written(jaxpr.jaxpr)
 
     def of_device(arrays: PyTree, groups: Int[Array, "groups group"]) -> PyTree:
         def weighted(number: Int[Array, ""]) -> PyTree:
@@ -67,22 +98,18 @@ def mean_over_tasks(function: OfTask, arrays: PyTree, tasks: int, mesh: Mesh, at
             return jax.tree.map(lambda values: values.sum(0), jax.vmap(weighted)(numbers))
 
         if len(groups) == 1:
-            return jax.lax.psum(of_group(groups[0]), AXIS)
-        zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(of_group, groups[0]))
+            return of_group(groups[0])
+        zero = jax.tree.map(lambda s: jnp.zeros(s.shape, jnp.result_type(s.dtype, float)), shapes)
         total, _ = jax.lax.scan(lambda sum, n: (jax.tree.map(jnp.add, sum, of_group(n)), None), zero, groups)
-        return jax.lax.psum(total, AXIS)
+        return total
 
-    groups = _groups(function, arrays, tasks, mesh, at_once)
-    return _sharded(of_device, mesh, Spec())(arrays, groups)
+    if tasks < mesh.size or (jax.process_count() == 1 and tasks * written < MEETING):
+        return of_device(arrays, _groups(tasks, 1, at_once, written))
 
+    def sum_of_devices(arrays: PyTree, groups: Int[Array, "groups group"]) -> PyTree:
+        return jax.lax.psum(of_device(arrays, groups), AXIS)
 
-def share_examples(tree: PyTree, mesh: Mesh) -> PyTree:
-    """`tree` with the first axis of its arrays divided among the devices, and so the work on them that follows; arrays
-    whose length the devices don't divide stay whole. The values are the same."""
-    row = NamedSharding(mesh, Spec(AXIS))
-    return jax.tree.map(
-        lambda x: jax.lax.with_sharding_constraint(x, row) if x.ndim and len(x) % mesh.size == 0 else x, tree
-    )
+    return _sharded(sum_of_devices, mesh, Spec())(arrays, _groups(tasks, mesh.size, at_once, written))
 
 
 def map_over_tasks(function: OfTask, arrays: PyTree, tasks: int, mesh: Mesh, at_once: int | None = None) -> PyTree:
@@ -97,36 +124,47 @@ def map_over_tasks(function: OfTask, arrays: PyTree, tasks: int, mesh: Mesh, at_
 
         return jax.lax.map(of_group, groups)
 
-    groups = _groups(function, arrays, tasks, mesh, at_once)
+    written = bytes_written(jax.make_jaxpr(function)(arrays, jnp.int32(0)).jaxpr)
+    groups = _groups(tasks, mesh.size, at_once, written)
     stacked = _sharded(of_device, mesh, Spec(AXIS))(arrays, groups)
-    return jax.tree.map(lambda values: values.reshape(-1, *values.shape[2:])[:tasks], stacked)
+    # Every process reads all of it.
+    return jax.lax.with_sharding_constraint(
+        jax.tree.map(lambda values: values.reshape(-1, *values.shape[2:])[:tasks], stacked),
+        NamedSharding(mesh, Spec()),
+    )
 
 
-def _groups(
-    function: OfTask, arrays: PyTree, tasks: int, mesh: Mesh, at_once: int | None
-) -> Int[Array, "groups group"]:
+def share_examples(tree: PyTree, mesh: Mesh | Inside) -> PyTree:
+    """`tree` with the first axis of its arrays divided among the devices, and so the work on them that follows; arrays
+    whose length the devices don't divide stay whole. The values are the same."""
+    if isinstance(mesh, Inside):
+        return tree
+    row = NamedSharding(mesh, Spec(AXIS))
+    return jax.tree.map(
+        lambda x: jax.lax.with_sharding_constraint(x, row) if x.ndim and len(x) % mesh.size == 0 else x, tree
+    )
+
+
+def _groups(tasks: int, devices: int, at_once: int | None, written: int) -> Int[Array, "groups group"]:
     """The task numbers, a row for each group, and the same number of rows for each device; numbers from `tasks` on
     pad."""
     if at_once is not None and at_once < 1:
         raise NopalError(f"The tasks taken at once are {at_once}; expected at least 1, or None for the default.")
-    share = -(-tasks // mesh.size)
-    most = min(at_once or _fastest_group(function, arrays), share)
-    rows = -(-share // most)
-    return jnp.arange(mesh.size * rows * -(-share // rows)).reshape(mesh.size * rows, -1)
+    share = -(-tasks // devices)
+    rows = -(-share // min(at_once or max(_room() // max(written, 1), 1), share))
+    return jnp.arange(devices * rows * -(-share // rows)).reshape(devices * rows, -1)
 
 
-def _fastest_group(function: OfTask, arrays: PyTree) -> int:
-    """How many tasks to take together: on a CPU what they touch should stay in cache, elsewhere it should fill the
+def _room() -> int:
+    """Bytes that the tasks taken together may write: on a CPU they should stay in cache, elsewhere they should fill the
     device but leave room in its memory."""
-    touched = max(bytes_written(jax.make_jaxpr(function)(arrays, jnp.int32(0)).jaxpr), 1)
     if jax.default_backend() == "cpu":
-        return max(CACHE // touched, 1)
-    memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 2**34)
-    return max(memory // 4 // touched, 1)
+        return CACHE
+    return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 2**34) // 4
 
 
 def bytes_written(jaxpr: Any) -> int:
-    """Bytes of every operation's results, loops counted once: how much a program touches, before it is compiled."""
+    """Bytes of every operation's results, loops counted once: how much a program does, before it is compiled."""
     total = 0
     for equation in jaxpr.eqns:
         parameters = jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "jaxpr"))
@@ -135,5 +173,9 @@ def bytes_written(jaxpr: Any) -> int:
     return total
 
 
-def _sharded(function: Callable, mesh: Mesh, out: Spec) -> Callable[..., Any]:
+def _sharded(function: Callable, mesh: Mesh | Inside, out: Spec) -> Callable[..., Any]:
+    if isinstance(mesh, Inside):
+        return lambda arrays, groups: function(
+            arrays, groups.reshape(mesh.size, -1, groups.shape[1])[jax.lax.axis_index(AXIS)]
+        )
     return jax.shard_map(function, mesh=mesh, in_specs=(Spec(), Spec(AXIS)), out_specs=out, check_vma=False)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 from nopal.errors import NopalError
 from nopal.learners.learner import MetaLearner
 from nopal.loop import Hook, run
-from nopal.mapping import device_mesh, mean_over_tasks, replicate, share_examples
+from nopal.mapping import Inside, device_mesh, mean_over_tasks, replicate, share_examples
 from nopal.tasks.episode import Episode
 
 L = TypeVar("L", bound=MetaLearner)
@@ -42,7 +42,7 @@ class MetaStep(eqx.Module):
     tasks: Tasks
     optimiser: optax.GradientTransformation = eqx.field(static=True)
     tasks_per_step: int = eqx.field(static=True)
-    mesh: Mesh = eqx.field(static=True)
+    mesh: Mesh | Inside = eqx.field(static=True)
     at_once: int | None = eqx.field(static=True, default=None)
 
     def __call__(self, state: TrainState, key: PRNGKeyArray) -> tuple[TrainState, dict[str, Array]]:

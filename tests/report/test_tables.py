@@ -131,6 +131,35 @@ def test_results_page_has_a_table_for_each_data_set():
     )
 
 
+def test_seeds_share_a_row_with_the_standard_deviation_between_them():
+    """Means 60, 62 and 67: their mean is 63 and their deviation the root of (9 + 1 + 16) / 2."""
+    config = {"training": {"steps": 5, "seed": 0}}
+    records = [
+        record(
+            seed=seed,
+            scores=[score(mean=mean), score(20, 1, mean=mean / 2)],
+            config={"training": {"steps": 5, "seed": seed}},
+            wall_seconds=60,
+            file=f"omniglot/{seed}.json",
+        )
+        for seed, mean in [(2, 67.0), (0, 60.0), (1, 62.0)]
+    ]
+    others = [
+        record(seed=3, config={"training": {"steps": 6, "seed": 3}}),
+        record(seed=0, config=config, scores=[score(), score(20, 1)], file="again.json"),
+    ]
+    page = results_page(records + others, "Results", "Made by a command.")
+    row, other, again = [line for line in page.splitlines() if line.startswith("| MAML")]
+    assert row == (
+        "| MAML | 63.0 ± 3.6 | 31.5 ± 1.8 | support | 3,000 of 30,000 steps | 1,000 | 0, 1, 2 | 3 min <sup>1</sup> "
+        "| `omniglot` [0](../results/omniglot/0.json), [1](../results/omniglot/1.json), "
+        "[2](../results/omniglot/2.json) |"
+    )
+    assert "| 62.6 ± 0.8 |" in other
+    assert "| 0 |" in again
+    assert "A row with several seeds has the mean over them, ± the standard deviation between them" in page
+
+
 def test_a_results_page_needs_records():
     with pytest.raises(NopalError, match="Found 0 records"):
         results_page([], "Results", "")

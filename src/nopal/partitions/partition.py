@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +91,19 @@ class Partitions(eqx.Module):
 
     def save(self, path: str | Path) -> Path:
         """Write one `.npz` (beside, then renamed); raises `NopalError` where that is impossible."""
-        arrays = {"members": self.members, "starts": self.starts, "label": self.label}
-        present = {name: np.asarray(a) for name, a in arrays.items() if a is not None}
-        return write_archive(path, KIND, json.loads(self.made), present)
+        arrays = self.as_arrays()
+        return write_archive(path, KIND, json.loads(str(arrays.pop("made"))), arrays)
+
+    def as_arrays(self) -> dict[str, np.ndarray]:
+        """Everything by name, for another process or a file."""
+        arrays = {"members": self.members, "starts": self.starts, "label": self.label, "made": np.array(self.made)}
+        return {name: np.asarray(a) for name, a in arrays.items() if a is not None}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Partitions:
+        """The inverse of `as_arrays`."""
+        parts = {name: jnp.asarray(a) for name, a in arrays.items() if name != "made"}
+        return cls(**parts, made=str(arrays["made"]))
 
     @classmethod
     def load(cls, path: str | Path) -> Partitions:

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from nopal.data import folder as load_folder
+from nopal.distributed import from_first
 from nopal.errors import NopalError
 from nopal.learners.learner import MetaLearner
 from nopal.recipes.options import EncoderOptions, MetaLearnerOptions, PartitionOptions, TrainingOptions, to_plain
@@ -31,7 +32,7 @@ def fit_folder(
 ) -> MetaLearner:
     """Encode, cluster and meta-train into the run folder `out`; labels that the folder's layout may hold are not
     used."""
-    check_writable(out / "config.json")
+    from_first(lambda: check_writable(out / "config.json"))
     images = load_folder(source, size=size, labelled=False, skip_unreadable=skip_unreadable, progress=True)
     members = training.shot + training.query
     if len(images) < 2 * training.way * members:

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from nopal.distributed import check_same
 from nopal.evaluation import Scores, evaluate
 from nopal.learners.learner import Learner
 from nopal.partitions import from_labels
@@ -29,6 +30,7 @@ def measure(
     report: Callable[[tuple[int, int], Scores], Any] = lambda difficulty, scores: None,
 ) -> dict[tuple[int, int], Scores]:
     """Scores at each (way, shot) on tasks of the labelled images or vectors `x`; the same tasks for every learner."""
+    check_same(np.asarray(x), "test images")
     classes = from_labels(labels)
     found = {}
     for way, shot in difficulties:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from nopal.data.images import ImageSet
+from nopal.distributed import check_same, from_first, is_first, several
 from nopal.encoders import PCA, ZCA, Encoder, Raw
 from nopal.errors import NopalError
 from nopal.evaluation import evaluate
@@ -43,6 +44,7 @@ from nopal.runs import (
     Stopwatch,
     open_run,
 )
+from nopal.runs.packing import pack, unpack
 from nopal.tasks.classification import Classification
 from nopal.training import calibrate, initial_state, make_optimiser, train
 
@@ -99,36 +101,108 @@ def begin_run(
     return open_run(path, config, resume=resume, may_differ=["training.steps"])
 
 
+Encoded = dict[EncoderOptions, tuple[Encoder, Float[np.ndarray, "n d"]]]
+"""Encoders that were fitted already, and the vectors of the meta-training images."""
+
+
 def make_partitions(
-    run: RunFolder, images: ImageSet, encoder: EncoderOptions | None, partitions: PartitionOptions | None
+    run: RunFolder,
+    images: ImageSet,
+    encoder: EncoderOptions | None,
+    partitions: PartitionOptions | None,
+    encoded: Encoded | None = None,
 ) -> Partitions:
     """Partitions from labels or, where options are given, from k-means on encoded images; those are kept in the run
-    folder."""
+    folder.
+
+    Runs that go side by side share the work by `encoded`. Of several processes the first makes the partitions for all.
+    """
     if encoder is None or partitions is None:
         return from_labels(images.need_labels())
-    kept = run.path / "partitions.npz"
-    if kept.exists():
-        return Partitions.load(kept)
-    with _undone_if_refused(run):
-        encode = fit_encoder(images, encoder, data=f"{len(images)} meta-training images")
+    kept, encoded = run.path / "partitions.npz", {} if encoded is None else encoded
+
+    def make() -> dict[str, Any]:
+        if kept.exists():
+            return Partitions.load(kept).as_arrays()
+        if encoder not in encoded:
+            encode = fit_encoder(images, encoder, data=f"{len(images)} meta-training images")
+            encoded[encoder] = encode, encode(images.images)
+        encode, vectors = encoded[encoder]
         encode.save(run.path / "encoder.npz")
-        made = cluster(encode(images.images), partitions)
+        made = cluster(vectors, partitions)
         made.save(kept)
-    return made
+        return made.as_arrays()
+
+    with undone_if_refused(run):
+        return Partitions.from_arrays(from_first(make))
 
 
 @contextlib.contextmanager
-def _undone_if_refused(run: RunFolder) -> Iterator[None]:
+def undone_if_refused(run: RunFolder) -> Iterator[None]:
     """A run that is refused before its first step leaves nothing behind, so that its folder can be used again."""
     try:
         yield
     except NopalError:
-        if not run.metrics.exists():
+        if is_first() and not run.metrics.exists():
             for name in ("config.json", "environment.json", "encoder.npz", "partitions.npz"):
                 (run.path / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 run.path.rmdir()
         raise
+
+
+class Training:
+    """A run about to be meta-trained, or to go on from its last checkpoint."""
+
+    def __init__(self, run: RunFolder, images: ImageSet | Array, partitions: Partitions):
+        """`images` may be an array that several runs have in common."""
+        x = images.images if isinstance(images, ImageSet) else images
+        self.run = run
+        options, self.options = options_of(run)
+        way, shot, query = self.options.way, self.options.shot, self.options.query
+        with undone_if_refused(run):
+            self.tasks = Classification(x, partitions, way=way, shot=shot, query=query)
+        weights, self.key = keys(self.options.seed)
+        self.fresh = options.build(tuple(run.config["shape"]), way, weights)
+        self.optimiser = make_optimiser(self.options.outer_rate, self.options.clip)
+        self.kept = Checkpoints(run.path / "learner", keep=1)
+        self.finished = self.kept.latest() == self.options.steps
+        if self.finished:
+            return
+        self.start = run.checkpoints.latest() or 0
+        self.state = initial_state(self.fresh, self.optimiser)
+        if self.start:
+            self.state = run.checkpoints.restore(self.state, self.start)
+        elif several():
+            packed = from_first(lambda: {"bytes": pack(self.state)})["bytes"]
+            self.state = unpack(packed, self.state)
+
+    def learner(self) -> MetaLearner:
+        """That of a finished run."""
+        return self.kept.restore(calibrated_like(self.fresh))
+
+    @property
+    def chunk(self) -> int:
+        return min(self.run.config["every"], 20)
+
+    @contextlib.contextmanager
+    def hooks(self, validation: ImageSet | None, share: float = 1.0, of: str = "") -> Iterator[list[Hook]]:
+        """What is logged, saved and tried between chunks; the first process alone writes files."""
+        every, steps = self.run.config["every"], self.options.steps
+        with contextlib.ExitStack() as open_files:
+            hooks: list[Hook] = [NaNGuard(of)]
+            log, clock = None, None
+            if is_first():
+                draw_tasks(self.tasks, self.run.path / "tasks.png")
+                clock = Stopwatch(self.run.path / "seconds.txt", share)
+                log = open_files.enter_context(MetricsLog(self.run.path, every=every, resume_step=self.start))
+                hooks.append(log)
+            if validation is not None:
+                hooks.append(Every(max(steps // 10, 1), validate_on(validation, self.tasks, log)))
+            hooks.append(Checkpointer(self.run.checkpoints, every, last=steps))
+            if clock:
+                hooks.append(lambda _: clock.write())
+            yield hooks
 
 
 def meta_train(
@@ -146,47 +220,43 @@ def meta_train(
     whose tasks are tried ten times in the run. Raises `Interrupted` after Ctrl-C and `NopalError` where the loss is no
     longer a number.
     """
-    options, training = options_of(run)
-    with _undone_if_refused(run):
-        tasks = Classification(images.images, partitions, way=training.way, shot=training.shot, query=training.query)
-    weights, key = keys(training.seed)
-    fresh = options.build(images.shape, training.way, weights)
-    finished = Checkpoints(run.path / "learner", keep=1)
-    if finished.latest() == training.steps:
-        return finished.restore(calibrated_like(fresh))
-    optimiser = make_optimiser(training.outer_rate, training.clip)
-    state = initial_state(fresh, optimiser)
-    start = run.checkpoints.latest() or 0
-    if start:
-        state = run.checkpoints.restore(state, start)
-    draw_tasks(tasks, run.path / "tasks.png")
-    every, clock = run.config["every"], Stopwatch(run.path / "seconds.txt")
+    check_same(images.images, "images")
+    training = Training(run, images, partitions)
+    if training.finished:
+        return training.learner()
+    options = training.options
     with (
-        MetricsLog(run.path, every=every, resume_step=start) as log,
-        Progress(training.steps, start, label) as progress,
+        training.hooks(validation) as hooks,
+        progress_of(options.steps, training.start, label) as progress,
         Interrupts(run.checkpoints) as interrupts,
     ):
-        hooks: list[Hook] = [NaNGuard(), log]
-        if validation is not None:
-            hooks.append(Every(max(training.steps // 10, 1), validate_on(validation, tasks, log)))
-        save = Checkpointer(run.checkpoints, every, last=training.steps)
         trained = train(
-            fresh,
-            tasks,
-            steps=training.steps,
-            tasks_per_step=training.tasks_per_step,
-            optimiser=optimiser,
-            key=key,
-            hooks=[*hooks, save, lambda _: clock.write(), progress, interrupts],
-            chunk=min(every, 20),
-            state=state,
-            start=start,
+            training.fresh,
+            training.tasks,
+            steps=options.steps,
+            tasks_per_step=options.tasks_per_step,
+            optimiser=training.optimiser,
+            key=training.key,
+            hooks=[*hooks, *progress, interrupts],
+            chunk=training.chunk,
+            state=training.state,
+            start=training.start,
         )
-    finished.save(training.steps, trained)
+    training.kept.save(options.steps, trained)
     return trained
 
 
-def validate_on(images: ImageSet, training: Classification, log: MetricsLog) -> Callable[[Moment], None]:
+@contextlib.contextmanager
+def progress_of(total: int, start: int, label: str) -> Iterator[list[Progress]]:
+    """How far a run is, where this process is the one that speaks."""
+    if not is_first():
+        yield []
+        return
+    with Progress(total, start, label) as progress:
+        yield [progress]
+
+
+def validate_on(images: ImageSet, training: Classification, log: MetricsLog | None) -> Callable[[Moment], None]:
     """A function that logs the score on 50 labelled tasks of `images`, as difficult as those of `training`."""
     way = min(training.way, len(images.classes))
     classes = from_labels(images.need_labels())
@@ -196,7 +266,8 @@ def validate_on(images: ImageSet, training: Classification, log: MetricsLog) -> 
     def validate(moment: Moment) -> None:
         learner = calibrate(moment.state.learner, training, key=key, episodes=20)
         scores = evaluate(learner, tasks, key=key, episodes=50)
-        log.log(moment.step, {"validation_score": scores.mean})
+        if log:
+            log.log(moment.step, {"validation_score": scores.mean})
 
     return validate
 

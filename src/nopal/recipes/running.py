@@ -9,6 +9,7 @@ import jax
 from rich.console import Console
 
 from nopal.data.images import ImageSet, Splits
+from nopal.distributed import from_first
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner
 from nopal.recipes.measuring import as_score, measure
@@ -47,10 +48,26 @@ def run_recipe(
     The run's files go into `folder`; `steps` and `partitions` override the budget's. Returns the record's path.
     """
     experiment = recipe.at(budget, seed, steps, partitions)
-    check_writable(Path(results) / recipe.name / "record.json")
+    from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
     splits = load_splits(recipe.data)
     clock = Stopwatch(Path(folder) / "seconds.txt")
     learner, x = prepare(recipe, experiment, splits, folder, resume)
+    return judge(recipe, experiment, seed, learner, x, splits, results, episodes, clock, console)
+
+
+def judge(
+    recipe: Recipe,
+    experiment: Experiment,
+    seed: int,
+    learner: Learner,
+    x: object,
+    splits: Splits,
+    results: str | Path,
+    episodes: int,
+    clock: Stopwatch,
+    console: Console,
+) -> Path:
+    """Measure a learner on the test images or vectors `x`, and write the record."""
 
     def show(difficulty: tuple[int, int], scores: object) -> None:
         published = recipe.published.get(difficulty)
@@ -74,7 +91,7 @@ def run_recipe(
         scores=[as_score(at, scores, recipe.published.get(at)) for at, scores in found.items()],
         wall_seconds=clock.seconds(),
     )
-    return write_record(results, record)
+    return Path(str(from_first(lambda: {"path": str(write_record(results, record))})["path"]))
 
 
 def prepare(
@@ -86,12 +103,22 @@ def prepare(
     if isinstance(options, NearestNeighbourOptions) or experiment.training is None:
         if experiment.encoder is None:
             raise NopalError(f"The recipe {recipe.name} names no encoder, which nearest neighbours need.")
-        encode = fit_encoder(images, experiment.encoder, data=recipe.data)
-        return options.build(images.shape, 0, jax.random.key(0)), encode(splits.test.images)
-    made: dict[str, Any] = {"recipe": recipe.name, "encoder": None, "partitions": None}
-    if experiment.encoder and experiment.partitions:
-        made |= {"encoder": to_plain(experiment.encoder), "partitions": to_plain(experiment.partitions)}
+        encoder = experiment.encoder
+
+        def embed() -> dict[str, Any]:
+            return {"vectors": fit_encoder(images, encoder, data=recipe.data)(splits.test.images)}
+
+        return options.build(images.shape, 0, jax.random.key(0)), from_first(embed)["vectors"]
+    made = origin(recipe, experiment)
     run = begin_run(folder, images.shape, options, experiment.training, made=made, resume=resume)
     partitions = make_partitions(run, images, experiment.encoder, experiment.partitions)
     learner = meta_train(run, images, partitions, validation=splits.validation, label=recipe.name)
     return learner, splits.test.images
+
+
+def origin(recipe: Recipe, experiment: Experiment) -> dict[str, Any]:
+    """Where the tasks of a run come from, as its configuration says."""
+    made: dict[str, Any] = {"recipe": recipe.name, "encoder": None, "partitions": None}
+    if experiment.encoder and experiment.partitions:
+        made |= {"encoder": to_plain(experiment.encoder), "partitions": to_plain(experiment.partitions)}
+    return made

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -29,6 +31,13 @@ SOURCES = {
     "INF": "inferred",
     "MEM": "from memory, not verified",
 }
+
+SEVERAL = (
+    "A row with several seeds has the mean over them, ± the standard deviation between them, and the time of all; the "
+    "interval of each is in its record."
+)
+KIND = ("metric", "way", "shot", "points", "tasks", "statistics")
+"""What the scores of two records must have in common to be averaged."""
 
 Score = Mapping[str, Any]
 Record = Mapping[str, Any]
@@ -137,19 +146,23 @@ def table_legend(rows: Sequence[Row]) -> list[str]:
 
 
 def results_page(records: Sequence[Record], title: str, intro: str, folder: str = "../results") -> str:
-    """A Markdown page with a table for each data set, its rows in the order of `records`.
+    """A Markdown page with a table for each data set, its rows in the order of `records`; those that differ by their
+    seeds alone share a row.
 
     `folder` is where the records lie, seen from the page: a row links to `folder/file` of a record that has a `file`,
     as those of `read_records` do. Raises `NopalError` where there are no records.
     """
     if not records:
         raise NopalError("Found 0 records of runs, expected at least one; make one with `nopal run` first.")
-    rows = [row for record in records for row in rows_of(record)]
-    blocks = [f"# {title}", intro, "\n".join(f"* {line}" for line in table_legend(rows))]
+    legend = table_legend([row for record in records for row in rows_of(record)])
+    groups = _by_seed(records)
+    if any(len(group) > 1 for group in groups):
+        legend.insert(1, SEVERAL)
+    blocks = [f"# {title}", intro, "\n".join(f"* {line}" for line in legend)]
     for data in dict.fromkeys(record["data"] for record in records):
-        chosen = [record for record in records if record["data"] == data]
-        machines = list(dict.fromkeys(str(record["hardware"]) for record in chosen))
-        rows = [_with_particulars(row, record, machines, folder) for record in chosen for row in rows_of(record)]
+        chosen = [group for group in groups if group[0]["data"] == data]
+        machines = list(dict.fromkeys(str(record["hardware"]) for group in chosen for record in group))
+        rows = [row for group in chosen for row in _rows_of_seeds(group, machines, folder)]
         notes = "\\\n".join(f"<sup>{i}</sup> {machine}" for i, machine in enumerate(machines, 1))
         blocks += [f"## {data}", markdown_table(rows), notes]
     return "\n\n".join(blocks) + "\n"
@@ -171,15 +184,56 @@ def time_text(seconds: int | float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _with_particulars(row: Row, record: Record, machines: list[str], folder: str) -> Row:
-    recipe = f"`{record['recipe']}`"
-    particulars = {
-        "tasks": ", ".join(f"{tasks:,}" for tasks in sorted({score["tasks"] for score in row.scores})),
-        "seed": str(record["seed"]),
-        "time": f"{time_text(record['wall_seconds'])} <sup>{machines.index(str(record['hardware'])) + 1}</sup>",
-        "record": f"[{recipe}]({folder}/{record['file']})" if record.get("file") else recipe,
-    }
-    return dataclasses.replace(row, details={**row.details, **particulars})
+def _by_seed(records: Sequence[Record]) -> list[list[Record]]:
+    """Records that differ by their seeds alone, together and in the order of the seeds."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        kinds = [[score.get(name) for name in KIND] for score in record["scores"]]
+        about = [record["recipe"], record["learner"], record["data"], record["budget"], kinds]
+        key = json.dumps([*about, _without_seeds(record.get("config", {}))], sort_keys=True)
+        group = groups.setdefault(key, [])
+        if any(
+            other["seed"] == record["seed"] for other in group
+        ):  # made twice: no further evidence, so no further seed
+            groups[f"{key} {record.get('file')}"] = [record]
+        else:
+            group.append(record)
+    return [sorted(group, key=lambda record: record["seed"]) for group in groups.values()]
+
+
+def _without_seeds(config: Any) -> Any:
+    if isinstance(config, Mapping):
+        return {name: _without_seeds(value) for name, value in config.items() if name != "seed"}
+    return config
+
+
+def _rows_of_seeds(group: Sequence[Record], machines: list[str], folder: str) -> list[Row]:
+    """The rows of records that differ by their seeds alone: means over seeds, and standard deviations between them in
+    the place of intervals."""
+    rows = []
+    for of_seeds in zip(*(rows_of(record) for record in group)):
+        scores = of_seeds[0].scores
+        if len(group) > 1:
+            means = np.array([[score["mean"] for score in row.scores] for row in of_seeds])
+            spread = means.std(0, ddof=1)
+            scores = [{**s, "mean": float(m), "ci95": float(d)} for s, m, d in zip(scores, means.mean(0), spread)]
+        marks = sorted({machines.index(str(record["hardware"])) + 1 for record in group})
+        seconds = sum(record["wall_seconds"] for record in group)
+        recipe = f"`{group[0]['recipe']}`"
+        links = [_link(str(record["seed"]) if len(group) > 1 else recipe, record, folder) for record in group]
+        particulars = {
+            "tasks": ", ".join(f"{tasks:,}" for tasks in sorted({score["tasks"] for score in scores})),
+            "seed": ", ".join(str(record["seed"]) for record in group),
+            "time": f"{time_text(seconds)} <sup>{', '.join(map(str, marks))}</sup>",
+            "record": ", ".join(links) if len(group) == 1 else f"{recipe} {', '.join(links)}",
+        }
+        details = {**of_seeds[0].details, **particulars}
+        rows.append(Row(of_seeds[0].name, scores, of_seeds[0].statistics, details))
+    return rows
+
+
+def _link(name: str, record: Record, folder: str) -> str:
+    return f"[{name}]({folder}/{record['file']})" if record.get("file") else name
 
 
 def _grid(rows: Sequence[Row]) -> tuple[list[Column], list[str], list[list[str]]]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import PyTree, UInt8
 
+from nopal.distributed import from_first, is_first, several
 from nopal.errors import NopalError
 from nopal.runs.packing import compare, describe, find_nan, pack, unpack
 
@@ -23,7 +24,8 @@ class Checkpoints:
 
     A state's arrays (PRNG keys too) are saved; its other leaves come from `like` when it is restored. They travel as
     one array of bytes beside a description: Orbax has no checksum for what is in an array, cannot save empty ones, and
-    reports damage in several arrays at once to the console. With `read_only` nothing on disk is changed.
+    reports damage in several arrays at once to the console. With `read_only` nothing on disk is changed. Of several
+    processes the first alone touches the disk, and tells the others what it read.
     """
 
     def __init__(self, folder: str | Path, keep: int = 3, *, read_only: bool = False):
@@ -47,7 +49,8 @@ class Checkpoints:
                 "learning rate or clip the gradients."
             )
         try:
-            self._write(step, pack(state), describe(state))
+            if is_first():
+                self._write(step, pack(state), describe(state))
         except Exception as error:  # Orbax documents no exceptions of its own
             raise NopalError(
                 f"The checkpoint of step {step} cannot be written to {self.folder} ({_brief(error)}); free some space "
@@ -57,6 +60,10 @@ class Checkpoints:
 
     def latest(self) -> int | None:
         """The step of the last whole checkpoint, or None without any; raises `NopalError` where all are damaged."""
+        step = int(from_first(lambda: {"step": self._latest()})["step"])
+        return None if step < 0 else step
+
+    def _latest(self) -> int:
         failure: NopalError | None = None
         for step in reversed(self._steps()):
             try:
@@ -66,7 +73,7 @@ class Checkpoints:
                 failure = failure or error
         if failure:
             raise failure
-        return None
+        return -1
 
     def restore(self, like: PyTree, step: int | None = None) -> PyTree:
         """The state of `step` (default: the last whole one), with the structure of `like`.
@@ -74,14 +81,18 @@ class Checkpoints:
         Raises `NopalError` where that checkpoint is absent, damaged, or of a state with other arrays.
         """
         step = self.latest() if step is None else step
-        if step is None or step not in self._steps():
-            raise NopalError(
-                f"There is no checkpoint{'' if step is None else f' of step {step}'} in {self.folder}, only of steps "
-                f"{self._steps()}; name one of those or train first."
-            )
-        packed, leaves = self._read(step)
-        compare(leaves, describe(like), f"The checkpoint of step {step} in {self.folder}")
-        return unpack(packed, like)
+
+        def read() -> dict[str, Any]:
+            if step is None or step not in self._steps():
+                raise NopalError(
+                    f"There is no checkpoint{'' if step is None else f' of step {step}'} in {self.folder}, only of "
+                    f"steps {self._steps()}; name one of those or train first."
+                )
+            packed, leaves = self._read(step)
+            compare(leaves, describe(like), f"The checkpoint of step {step} in {self.folder}")
+            return {"bytes": packed}
+
+        return unpack(from_first(read)["bytes"], like)
 
     def _steps(self) -> list[int]:
         return sorted(self._manager.all_steps()) if self.folder.is_dir() else []
@@ -90,15 +101,21 @@ class Checkpoints:
     def _manager(self) -> Any:
         import orbax.checkpoint as ocp  # half a second that --help need not wait for
 
+        if not self.read_only:
+            self.folder.mkdir(parents=True, exist_ok=True)  # Orbax does so only where all processes take part
+        alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0}) if several() else None
+        together = {"multiprocessing_options": alone} if alone else {}
         options = ocp.CheckpointManagerOptions(
             max_to_keep=self.keep,
-            create=not self.read_only,
+            create=False,
             cleanup_tmp_directories=not self.read_only,
             enable_async_checkpointing=False,
+            **together,
         )
         handlers = {
-            "state": ocp.PyTreeCheckpointHandler(use_compression=False),  # twice as fast, and weights hardly shrink
-            "about": ocp.JsonCheckpointHandler(),
+            # Twice as fast as with compression, and weights hardly shrink.
+            "state": ocp.PyTreeCheckpointHandler(use_compression=False, **together),
+            "about": ocp.JsonCheckpointHandler(**together),
         }
         with _quiet():
             return ocp.CheckpointManager(self.folder, options=options, item_handlers=handlers)

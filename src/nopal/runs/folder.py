@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from nopal.distributed import from_first
 from nopal.errors import NopalError
 from nopal.runs.checkpoints import Checkpoints
 from nopal.runs.files import read_json, write_json
@@ -39,12 +40,16 @@ def open_run(
     whose new values replace the old ones. Raises `NopalError` where the folder cannot be written or holds other things.
     """
     path, config = Path(path), _plain(config)
-    if resume and (path / CONFIG).exists():
-        _compare(read_json(path / CONFIG), config, may_differ, path)
-    else:
-        _refuse_used(path)
-    write_json(path / CONFIG, config)
-    write_json(path / "environment.json", environment())
+
+    def begin() -> None:
+        if resume and (path / CONFIG).exists():
+            _compare(read_json(path / CONFIG), config, may_differ, path)
+        else:
+            refuse_used(path)
+        write_json(path / CONFIG, config)
+        write_json(path / "environment.json", environment())
+
+    from_first(begin)
     return RunFolder(path, config, Checkpoints(path / "checkpoints", keep))
 
 
@@ -70,7 +75,8 @@ def _plain(config: dict[str, Any]) -> dict[str, Any]:
         ) from None
 
 
-def _refuse_used(path: Path) -> None:
+def refuse_used(path: Path) -> None:
+    """Raises `NopalError` where `path` is no place for a new run."""
     try:
         names = sorted(entry.name for entry in path.iterdir())
     except FileNotFoundError:

@@ -6,12 +6,13 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import Any
 
 import numpy as np
 
+from nopal.distributed import agree
 from nopal.errors import NopalError
 from nopal.loop import Moment
 from nopal.runs.checkpoints import Checkpoints
@@ -46,7 +47,13 @@ class Checkpointer(Every):
 
 
 class NaNGuard:
-    """A hook that raises `NopalError` at the first loss that is not a finite number. Put it before `Checkpointer`."""
+    """A hook that raises `NopalError` at the first loss that is not a finite number. Put it before `Checkpointer`.
+
+    `of` says in the sentence which run it is, such as " of seed 3".
+    """
+
+    def __init__(self, of: str = ""):
+        self._of = of
 
     def __call__(self, moment: Moment) -> None:
         loss = moment.metrics["loss"]
@@ -54,8 +61,8 @@ class NaNGuard:
         if bad.size:
             step = moment.step - len(loss) + int(bad[0]) + 1
             raise NopalError(
-                f"The loss became {loss[bad[0]]} at step {step}; lower the outer or the inner learning rate or clip "
-                "the gradients."
+                f"The loss{self._of} became {loss[bad[0]]} at step {step}; lower the outer or the inner learning rate "
+                "or clip the gradients."
             )
 
 
@@ -71,7 +78,8 @@ class Interrupts:
     """A context and a hook, the last of a run: after Ctrl-C or SIGTERM the chunk is finished and saved, then it raises.
 
     It raises `Interrupted`; a second Ctrl-C raises `KeyboardInterrupt` at once. A signal after the last chunk takes its
-    usual effect when the context ends. Outside the main thread, where Python delivers no signals, it does nothing.
+    usual effect when the context ends. Of several processes all stop at the same step, whichever got the signal.
+    Outside the main thread, where Python delivers no signals, it does nothing.
     """
 
     def __init__(self, checkpoints: Checkpoints | None = None):
@@ -93,11 +101,18 @@ class Interrupts:
             signal.raise_signal(self._signal)
 
     def __call__(self, moment: Moment) -> None:
-        if self._signal is None:
+        self.stop([(self._checkpoints, moment)])
+
+    def stop(self, ends: Sequence[tuple[Checkpoints | None, Moment]]) -> None:
+        """The same for runs that go side by side: each with its checkpoints and its moment."""
+        number = agree(self._signal or 0)
+        if number == 0:
             return
-        if self._checkpoints is not None:
-            self._checkpoints.save(moment.step, moment.state)
-        raise Interrupted(moment.step, 128 + self._signal, saved=self._checkpoints is not None)
+        for checkpoints, moment in ends:
+            if checkpoints is not None:
+                checkpoints.save(moment.step, moment.state)
+        step = max(moment.step for _, moment in ends)
+        raise Interrupted(step, 128 + number, saved=all(checkpoints is not None for checkpoints, _ in ends))
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._signal is None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 
 class Stopwatch:
-    """Seconds of work on a run, added up over its interruptions."""
+    """Seconds of work on a run, added up over its interruptions; an equal `share` where runs go side by side."""
 
-    def __init__(self, path: Path):
-        self._path, self._begun = path, time.monotonic()
+    def __init__(self, path: Path, share: float = 1.0):
+        self._path, self._share, self._begun = path, share, time.monotonic()
         self._before = float(path.read_text()) if path.exists() else 0.0
 
     def seconds(self) -> float:
-        return self._before + time.monotonic() - self._begun
+        return self._before + self._share * (time.monotonic() - self._begun)
 
     def write(self) -> None:
         self._path.write_text(f"{self.seconds():.1f}\n")

@@ -1,0 +1,136 @@
+"""A recipe with several seeds at once: as many run folders and records, each as if made alone."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+
+from nopal.data.images import ImageSet
+from nopal.distributed import check_same, from_first
+from nopal.errors import NopalError
+from nopal.learners.learner import MetaLearner
+from nopal.loop import Moment
+from nopal.partitions import Partitions
+from nopal.recipes.options import NearestNeighbourOptions
+from nopal.recipes.pipeline import Encoded, Training, begin_run, make_partitions, progress_of, undone_if_refused
+from nopal.recipes.recipe import Budget, Recipe
+from nopal.recipes.running import judge, origin
+from nopal.recipes.sources import load_splits
+from nopal.runs import Interrupts, RunFolder, Stopwatch, check_writable
+from nopal.runs.folder import refuse_used
+from nopal.seeds import train_seeds
+
+
+def run_seeds(
+    recipe: Recipe,
+    budget: Budget,
+    folder_of: Callable[[int], Path],
+    results: str | Path,
+    *,
+    seeds: Sequence[int],
+    resume: bool = False,
+    steps: int | None = None,
+    partitions: int | None = None,
+    episodes: int = 1000,
+    console: Console,
+) -> list[Path]:
+    """As `run_recipe` for each seed, whose files go into `folder_of(seed)`; but they are meta-trained together, and an
+    encoder that no seed changes is fitted once. Returns the paths of the records."""
+    if not seeds:
+        raise NopalError("The number of seeds is 0; expected at least 1.")
+    experiments = [recipe.at(budget, seed, steps, partitions) for seed in seeds]
+    options = recipe.experiment.learner
+    if isinstance(options, NearestNeighbourOptions) or recipe.experiment.training is None:
+        raise NopalError(f"The recipe {recipe.name} trains nothing that a seed could change; run it with one seed.")
+    from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
+    splits = load_splits(recipe.data)
+    images, folders = splits.train, [folder_of(seed) for seed in seeds]
+    if not resume:
+        for folder in folders:
+            from_first(lambda folder=folder: refuse_used(folder))  # type: ignore[misc]
+    share = 1 / len(seeds)
+    clocks = [Stopwatch(folder / "seconds.txt", share) for folder in folders]
+    with contextlib.ExitStack() as undo:
+        runs: list[RunFolder] = []
+        divided: list[Partitions] = []
+        encoded: Encoded = {}
+        for experiment, folder in zip(experiments, folders):
+            made = origin(recipe, experiment)
+            assert experiment.training
+            run = begin_run(folder, images.shape, options, experiment.training, made=made, resume=resume)
+            undo.enter_context(undone_if_refused(run))
+            runs.append(run)
+        for experiment, run in zip(experiments, runs):
+            if divided and experiment.partitions == experiments[0].partitions:
+                divided.append(divided[0])
+            else:
+                divided.append(make_partitions(run, images, experiment.encoder, experiment.partitions, encoded))
+    learners = meta_train_seeds(runs, images, divided, validation=splits.validation, label=recipe.name)
+    found = []
+    for seed, experiment, learner, clock in zip(seeds, experiments, learners, clocks):
+        console.print(f"Seed {seed}:", highlight=False)
+        path = judge(recipe, experiment, seed, learner, splits.test.images, splits, results, episodes, clock, console)
+        found.append(path)
+    return found
+
+
+def meta_train_seeds(
+    runs: Sequence[RunFolder],
+    images: ImageSet,
+    partitions: Sequence[Partitions],
+    *,
+    validation: ImageSet | None = None,
+    label: str = "meta-training",
+) -> list[MetaLearner]:
+    """As `meta_train` for each run, all together; those that are finished rest, and those behind catch up first."""
+    check_same(images.images, "images")
+    x = jnp.asarray(images.images)
+    trainings = [Training(run, x, of_run) for run, of_run in zip(runs, partitions)]
+    todo = [training for training in trainings if not training.finished]
+    if todo:
+        with contextlib.ExitStack() as open_files:
+            hooks = [
+                open_files.enter_context(t.hooks(validation, 1 / len(runs), f" of seed {t.options.seed}")) for t in todo
+            ]
+            start = min(training.start for training in todo)
+            name = f"{label}, {len(todo)} seeds"
+            progress = open_files.enter_context(progress_of(todo[0].options.steps, start, name))
+            interrupts = open_files.enter_context(Interrupts())
+
+            def watch(moments: Mapping[int, Moment]) -> None:
+                for i, moment in moments.items():
+                    for hook in hooks[i]:
+                        hook(moment)
+                for bar in progress:
+                    bar(_together(list(moments.values())))
+                interrupts.stop([(todo[i].run.checkpoints, moment) for i, moment in moments.items()])
+
+            first = todo[0]
+            trained = train_seeds(
+                [training.fresh for training in todo],
+                [training.tasks for training in todo],
+                steps=first.options.steps,
+                tasks_per_step=first.options.tasks_per_step,
+                optimiser=first.optimiser,
+                keys=[training.key for training in todo],
+                hooks=[watch],
+                chunk=first.chunk,
+                states=[training.state for training in todo],
+                starts=[training.start for training in todo],
+            )
+        for training, learner in zip(todo, trained):
+            training.kept.save(training.options.steps, learner)
+    return [training.learner() for training in trainings]
+
+
+def _together(moments: Sequence[Moment]) -> Moment:
+    metrics: dict[str, Any] = {
+        name: np.concatenate([moment.metrics[name] for moment in moments]) for name in moments[0].metrics
+    }
+    return Moment(moments[0].step, None, metrics)
