@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from peers import resident
 from peers.environments import NoEnvironment, python_of
 
 PEERS = Path(__file__).with_name("peers")
@@ -28,10 +30,12 @@ class Options(NamedTuple):
 class Process:
     """A worker: one line of JSON a request."""
 
-    def __init__(self, python: str | Path, script: str, *arguments: str):
+    def __init__(self, python: str | Path, script: str, *arguments: str, measure_memory: bool = False):
         command = [str(python), str(PEERS / script), *arguments]
         self.name = script
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        surroundings = os.environ | (resident.SURROUNDINGS if measure_memory else {})
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=surroundings)
 
     def ask(self, **request: Any) -> dict[str, Any]:
         assert self.process.stdin
@@ -47,8 +51,8 @@ class Process:
         return json.loads(answer)
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        with self.process:  # closes the pipes
+            self.process.kill()
 
 
 class Peer(NamedTuple):
@@ -73,13 +77,13 @@ PROTONET = Peer("PyTorch", "torch", "protonet")
 LIBRARIES = ["torch", "higher", "torchopt", "parallel-metalearn"]
 
 
-def start(peer: Peer, work: Any, file: Path, options: Options) -> Process:
+def start(peer: Peer, work: Any, file: Path, options: Options, *, measure_memory: bool = False) -> Process:
     """The peer in its environment, with the weights and episodes of `file`."""
     settings = json.dumps(work.settings)
     if peer.environment is None:
         return Process(sys.executable, "jax_worker.py", settings, str(file))
-    python = python_of(peer.environment)
-    return Process(python, "torch_worker.py", peer.module, settings, str(file), str(options.cores))
+    arguments = (peer.module, settings, str(file), str(options.cores))
+    return Process(python_of(peer.environment), "torch_worker.py", *arguments, measure_memory=measure_memory)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from nopal.loop import Hook, Moment
 from nopal.numerics.kmeans import fit_kmeans
 from nopal.runs import Checkpointer, Checkpoints, MetricsLog, NaNGuard, Progress
 from nopal.training import train
+from peers import resident
 
 Found = dict[str, Any]
 
@@ -152,29 +154,29 @@ def overheads(options: Options, steps: int = 200) -> Found:
 
 def probe(*arguments: str) -> Found:
     """What `probe.py` finds in a fresh process."""
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("probe.py")), *arguments], stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, str(Path(__file__).with_name("probe.py")), *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | resident.SURROUNDINGS)
     if done.returncode:
         sys.exit("The probe failed; its message is above.")
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def memory(options: Options) -> Found:
-    """MiB that two meta-steps of W(32) add to the resident set of a fresh process at its peak: Nopal, with its program
-    out of the cache, and PyTorch (two steps too, by a task loop and vectorised)."""
+    """MiB of resident memory for meta-steps of W(32), each side in a fresh process: Nopal, with its program out of the
+    cache, and PyTorch, by a task loop and vectorised."""
     work, found = workload.maml(32), {}
     with tempfile.TemporaryDirectory() as folder:
         arguments = ("memory", str(work.count), str(options.cores), folder)
         probe(*arguments)
-        found["Nopal"] = round(probe(*arguments)["mib"], 1)
+        found["Nopal"] = probe(*arguments)
         file = Path(folder) / "episodes.npz"
         workload.hand_over(work, file)
         for peer in (harness.LOOP, harness.VMAP):
-            process = harness.start(peer, work, file, options)
-            found[peer.title] = round(process.ask(do="memory", steps=2)["mib"], 1)
+            process = harness.start(peer, work, file, options, measure_memory=True)
+            found[peer.title] = process.ask(do="memory")
             process.close()
-    return {"mib": found, "ratio": round(found[harness.LOOP.title] / found["Nopal"], 2)}
+    ratio = {kind: round(found[harness.LOOP.title][kind] / found["Nopal"][kind], 2) for kind in ("first", "step")}
+    return {"mib": found, "ratio": ratio}
 
 
 def compilation(options: Options) -> Found:

@@ -92,8 +92,10 @@ def _lists(record: dict[str, Any]) -> Iterator[str]:
         shares = ", ".join(f"{name} {share:.1%}" for name, share in found["shares"].items())
         yield f"* Shares of the wall time of a run of W(8): {shares}; together {found['total']:.1%} (target: below 5%)."
     if "memory" in record:
-        mib = ", ".join(f"{name} {value:.0f} MiB" for name, value in record["memory"]["mib"].items())
-        yield f"* What steps of W(32) add to the peak of the resident memory: {mib}."
+        mib = record["memory"]["mib"]
+        step, first = (", ".join(f"{name} {m[kind]:.0f}" for name, m in mib.items()) for kind in ("step", "first"))
+        yield f"* MiB that a step of W(32) takes beyond what is in use between steps: {step}."
+        yield f"* MiB that the first two add, with the program and the libraries that they load: {first}."
     if "compilation" in record:
         seconds = record["compilation"]["seconds"]
         yield (

@@ -29,12 +29,15 @@ KEY = 1
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """A learner on tasks, and what a peer has to be told to do the same."""
+    """A learner on `count` tasks a step, what a peer has to be told to do the same, and where the defaults of
+    `nopal.train` are not the fastest: the devices, and whether a device takes its tasks all at once."""
 
     learner: MetaLearner
     tasks: Classification | Sinusoids
     count: int
     settings: dict[str, Any]
+    devices: int | None = None
+    at_once: bool | None = None
 
 
 def images(classes: int = CLASSES) -> np.ndarray:
@@ -79,7 +82,7 @@ def sinusoids(count: int) -> Work:
     """The sinusoids of MAML: 10 shots, 10 queries, one inner step."""
     learner = learners.MAML(nets.MLP(1, 1, key=jax.random.key(0)), inner_rate=0.01, inner_steps=1)
     settings = {"network": "mlp", "loss": "squared_error", "inner_rate": 0.01, "inner_steps": 1}
-    return Work(learner, Sinusoids(), count, settings)
+    return Work(learner, Sinusoids(), count, settings, devices=None if count >= 50 else 1, at_once=True)
 
 
 def protonet() -> Work:
@@ -90,8 +93,9 @@ def protonet() -> Work:
 
 def step_of(work: Work, devices: int) -> tuple[MetaStep, PyTree, PRNGKeyArray]:
     """The meta-step as `nopal.train` makes it, its first state and its key."""
-    mesh, optimiser = device_mesh(min(devices, work.count)), make_optimiser()
-    step = MetaStep(work.tasks, optimiser, work.count, mesh, vectorise_by_default())
+    mesh, optimiser = device_mesh(min(work.devices or devices, work.count)), make_optimiser()
+    vectorise = vectorise_by_default() if work.at_once is None else work.at_once
+    step = MetaStep(work.tasks, optimiser, work.count, mesh, vectorise)
     return replicate((step, initial_state(work.learner, optimiser), jax.random.key(KEY)), mesh)
 
 

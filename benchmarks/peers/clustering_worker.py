@@ -38,7 +38,7 @@ def main() -> None:
     plus_plus = faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS
     kinds = {
         "scikit-learn": scikit_learn,
-        "faiss": lambda *a: with_faiss(*a, niter=100, early_stop_threshold=1e-4, init_method=plus_plus),
+        "faiss": lambda *a: with_faiss(*a, niter=100, early_stop_threshold=1e-6, init_method=plus_plus),
         "faiss, 25 iterations from random rows": lambda *a: with_faiss(*a, niter=25),
     }
     for line in sys.stdin:

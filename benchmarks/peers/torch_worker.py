@@ -6,7 +6,7 @@ WORK is JSON. Each line of JSON on standard input is a request and gets one line
 
     {"do": "check", "episodes": 8}      loss and norm in double precision
     {"do": "steps", "steps": 5}         meta-train; {"do": "adapt"} adapts to every episode
-    {"do": "memory", "steps": 2}        what steps add to the resident memory
+    {"do": "memory"}                    what steps take of the memory
     {"do": "versions", "of": [...]}
 """
 
@@ -57,10 +57,7 @@ def main() -> None:
             for _ in range(request.get("steps", 1)):
                 step()
         elif do == "memory":
-            before, (_, step) = resident.mark(), prepared("steps", torch.float32)
-            for _ in range(request["steps"]):
-                step()
-            answer = {"mib": resident.peak() - before}
+            answer = resident.of_steps(prepared("steps", torch.float32)[1])
         elif do == "versions":
             answer = {
                 found.metadata["Name"]: found.version

@@ -79,27 +79,30 @@ class Sinusoids(eqx.Module):
 
     def sample(self, key: PRNGKeyArray) -> Episode:
         """One task: inputs [m, 1 + levels] and values [m, 1], for support and queries alike."""
-        height, shift, level, support, query = jax.random.split(key, 5)
-        amplitude = _uniform(height, self.amplitude)
+        of_task, places, disturbance = jax.random.split(key, 3)
+        height, shift, level = jax.random.uniform(of_task, (3,))
+        amplitude = _within(height, self.amplitude)
         hint = jnp.zeros(0)
         if self.levels:
-            index = jax.random.randint(level, (), 0, self.drawn or self.levels)
+            index = jnp.floor(level * (self.drawn or self.levels)).astype(int)
             hint = jax.nn.one_hot(index, self.levels)
             if not self.misleading:
                 amplitude = jnp.linspace(*self.amplitude, self.levels)[index]
-        phase = _uniform(shift, self.phase)
-
-        def examples(key: PRNGKeyArray, m: int, noise: float, grid: Range | None) -> Examples:
-            places, disturbance = jax.random.split(key)
-            x = _uniform(places, self.x, m) if grid is None else jnp.linspace(*grid, m)
-            y = amplitude * jnp.sin(x - phase) + noise * jax.random.normal(disturbance, (m,))
-            inputs = jnp.concatenate([x[:, None], jnp.tile(hint, (m, 1))], axis=1)
-            return Examples(inputs, y[:, None], self.target)
-
-        return Episode(
-            examples(support, self.shot, self.noise[0], None), examples(query, self.query, self.noise[1], self.grid)
+        m = self.shot + self.query
+        x = _within(jax.random.uniform(places, (m,)), self.x)
+        if self.grid is not None:
+            x = x.at[self.shot :].set(jnp.linspace(*self.grid, self.query))
+        y = amplitude * jnp.sin(x - _within(shift, self.phase))
+        if any(self.noise):
+            deviation = jnp.where(jnp.arange(m) < self.shot, *self.noise)
+            y += deviation * jax.random.normal(disturbance, (m,))
+        inputs = jnp.concatenate([x[:, None], jnp.tile(hint, (m, 1))], axis=1)
+        support, queries = (
+            Examples(inputs[rows], y[rows, None], self.target) for rows in (slice(self.shot), slice(self.shot, None))
         )
+        return Episode(support, queries)
 
 
-def _uniform(key: PRNGKeyArray, bounds: Range, *shape: int) -> Float[Array, "..."]:
-    return jax.random.uniform(key, shape, minval=bounds[0], maxval=bounds[1])
+def _within(uniform: Float[Array, "..."], bounds: Range) -> Float[Array, "..."]:
+    """Numbers in [0, 1) brought to a range."""
+    return bounds[0] + uniform * (bounds[1] - bounds[0])
