@@ -77,7 +77,7 @@ def evaluation(options: Options) -> Found:
         evaluate(learner, tasks, key=jax.random.key(0), episodes=1000)
         seconds[name] = round(time.perf_counter() - began, 2)
     work = functools.partial(workload.maml, 20, way=5, shot=1, query=15, inner_steps=50)
-    return adaptation(options, work=work, tasks=1000) | {"seconds": seconds}
+    return adaptation(options._replace(turns=1), work=work, tasks=1000) | {"seconds": seconds}
 
 
 def clustering(options: Options, partitions: int = 10, repeats: int = 2) -> Found:
