@@ -26,6 +26,7 @@ OPTIMISERS = {"adam": lambda weights: torch.optim.Adam(weights, 1e-3), "none": l
 
 def main() -> None:
     name, work, file, threads = sys.argv[1:]
+    torch.set_flush_denormal(True)  # as XLA does; long inner loops end in gradients near 0, which are slow otherwise
     torch.set_num_threads(int(threads))
     work, peer = json.loads(work), importlib.import_module(f"{name}_peer")
     weights, episodes = networks.load(file)
