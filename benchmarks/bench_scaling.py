@@ -42,7 +42,8 @@ def time_steps(way: str, process: int, port: int) -> None:
             os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[process]})
         distributed.join(f"127.0.0.1:{port}", processes, process)
     times: list[float] = []
-    tasks, learner = workload.tasks_of(workload.images(), way=20, shot=1, query=5), workload.published_maml()
+    work = workload.maml(8)
+    tasks, learner = work.tasks, work.learner
     keys = [jax.random.key(seed) for seed in range(seeds)]
     common = {"steps": CHUNK * CHUNKS, "chunk": CHUNK, "hooks": [lambda _: times.append(time.perf_counter())]}
     if seeds > 1:

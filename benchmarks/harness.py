@@ -1,40 +1,123 @@
-"""What the benchmarks share: the cores they may use, taking turns, a peer in a process of its own, and the record."""
+"""How it is measured: in turns, against peers in processes of their own that compute the same."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax
+from peers import resident
+from peers.environments import NoEnvironment, python_of
 
-from nopal.runs.files import write_json
-from nopal.runs.provenance import environment
-
-
-def start(description: str, *, peer: bool = False) -> argparse.Namespace:
-    """Read the command line, and keep this process and its peers to `--cores` cores; JAX must not have begun."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cores", type=int, default=2, help="cores for each side (default 2)")
-    parser.add_argument("--turns", type=int, default=7, help="how often each side is timed (default 7)")
-    parser.add_argument("--out", type=Path, help="write the record to this JSON file")
-    if peer:
-        parser.add_argument("--torch-python", default=sys.executable, help="the Python that has PyTorch")
-    options = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
-    jax.config.update("jax_num_cpu_devices", options.cores)
-    return options
+PEERS = Path(__file__).with_name("peers")
+CHECKED = 8
+"""How many of the episodes are checked: more would take longer and use the same code."""
 
 
-def in_turns(runs: dict[str, Callable[[], Any]], turns: int, steps: int) -> dict[str, dict[str, float]]:
+class Options(NamedTuple):
+    cores: int
+    turns: int
+
+
+class Process:
+    """A worker: one line of JSON a request."""
+
+    def __init__(self, python: str | Path, script: str, *arguments: str, measure_memory: bool = False):
+        command = [str(python), str(PEERS / script), *arguments]
+        self.name = script
+        surroundings = os.environ | (resident.SURROUNDINGS if measure_memory else {})
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=surroundings)
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        assert self.process.stdin
+        assert self.process.stdout
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            sys.exit(f"The process of {self.name} ended when it was asked for {request}; its message is above.")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        with self.process:  # closes the pipes
+            self.process.kill()
+
+
+class Peer(NamedTuple):
+    """What a peer is called in tables, its environment (None: Nopal's own), and its module."""
+
+    title: str
+    environment: str | None
+    module: str
+
+
+VMAP = Peer("torch.func.vmap", "torch", "vmap")
+LOOP = Peer("learn2learn-style loop", "torch", "loop")
+MAML = (
+    VMAP,
+    LOOP,
+    Peer("higher", "higher", "higher"),
+    Peer("TorchOpt", "torchopt", "torchopt"),
+    Peer("parallel-metalearn", "parallel_metalearn", "parallel_metalearn"),
+)
+JAX = Peer("plain JAX", None, "jax")
+PROTONET = Peer("PyTorch", "torch", "protonet")
+LIBRARIES = ["torch", "higher", "torchopt", "parallel-metalearn"]
+
+
+def start(peer: Peer, work: Any, file: Path, options: Options, *, measure_memory: bool = False) -> Process:
+    """The peer in its environment, with the weights and episodes of `file`."""
+    settings = json.dumps(work.settings)
+    if peer.environment is None:
+        return Process(sys.executable, "jax_worker.py", settings, str(file))
+    arguments = (peer.module, settings, str(file), str(options.cores))
+    return Process(python_of(peer.environment), "torch_worker.py", *arguments, measure_memory=measure_memory)
+
+
+@contextmanager
+def started(peers: tuple[Peer, ...], work: Any, options: Options, kind: str = "steps") -> Iterator[tuple[dict, dict]]:
+    """Peers at work on the same weights and episodes, and their versions; each has been found to compute the same as
+    Nopal, or the benchmark ends. Peers whose environment can't be made are left out, with a sentence."""
+    import workload
+
+    with ExitStack() as stack:
+        file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "episodes.npz"
+        episodes = workload.hand_over(work, file)[:CHECKED]
+        ours = (workload.adapted if kind == "adapt" else workload.derived)(work, episodes)
+        ready, versions = {}, {}
+        for peer in peers:
+            try:
+                process = start(peer, work, file, options)
+            except NoEnvironment as why:
+                print(f"{peer.title} is left out: {why}", flush=True)
+                continue
+            stack.callback(process.close)
+            agree(peer.title, ours, process.ask(do="check", kind=kind, episodes=len(episodes)))
+            versions |= process.ask(do="versions", of=LIBRARIES)
+            ready[peer.title] = process
+        yield ready, versions
+
+
+def agree(name: str, ours: dict[str, float], theirs: dict[str, float], tolerance: float = 1e-5) -> None:
+    """Stop where two sides don't compute the same thing: then their times can't be compared."""
+    for what, value in ours.items():
+        if not abs(value - theirs[what]) <= tolerance * abs(value):
+            sys.exit(f"The {what} is {value} here and {theirs[what]} in {name}; expected the same up to {tolerance}.")
+
+
+def in_turns(runs: dict[str, Callable[[], Any]], turns: int, steps: dict[str, int] | int = 1) -> dict[str, dict]:
     """Milliseconds a step of every run, each of which makes `steps` of them; one run of each goes before, uncounted.
 
     Taking turns lets what else the machine does hurt all alike. The least is the machine's answer, the median tells
@@ -47,51 +130,19 @@ def in_turns(runs: dict[str, Callable[[], Any]], turns: int, steps: int) -> dict
         for name, run in runs.items():
             began = time.perf_counter()
             run()
-            seconds[name].append((time.perf_counter() - began) / steps)
+            per = steps if isinstance(steps, int) else steps[name]
+            seconds[name].append((time.perf_counter() - began) / per)
     return {
         name: {"least_ms": round(1e3 * min(s), 3), "median_ms": round(1e3 * statistics.median(s), 3)}
         for name, s in seconds.items()
     }
 
 
-class Peer:
-    """`torch_peers.py` in its own process, with the same weights and the same episodes: one JSON line a request."""
-
-    def __init__(self, python: str, kind: str, file: Path, cores: int):
-        command = [python, str(Path(__file__).with_name("torch_peers.py")), kind, str(file), str(cores)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(self, **request: Any) -> dict[str, Any]:
-        assert self.process.stdin
-        assert self.process.stdout
-        try:
-            self.process.stdin.write(json.dumps(request) + "\n")
-            self.process.stdin.flush()
-            answer = self.process.stdout.readline()
-        except BrokenPipeError:
-            answer = ""
-        if not answer:
-            sys.exit("The PyTorch process ended; name a Python that has PyTorch with --torch-python.")
-        return json.loads(answer)
-
-    def __enter__(self) -> Peer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-def agree(ours: dict[str, float], theirs: dict[str, float], tolerance: float = 1e-6) -> None:
-    """Stop where the two sides don't compute the same thing: then their times can't be compared."""
-    for name, value in ours.items():
-        if not abs(value - theirs[name]) <= tolerance * abs(value):
-            sys.exit(f"The {name} is {value} here and {theirs[name]} there; expected the same up to {tolerance}.")
-
-
-def record(options: argparse.Namespace, benchmark: str, results: list[dict[str, Any]]) -> None:
-    """Write what was measured and on what, where `--out` says so."""
-    if options.out:
-        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-        run = {"benchmark": benchmark, "cores": options.cores, "load_average": load, "results": results}
-        write_json(options.out, run | environment())
+def compared(times: dict[str, dict], peers: list[str] | None = None) -> dict[str, Any]:
+    """The times, and how many times as fast Nopal is as the best of the peers."""
+    others = {
+        name: time["least_ms"] for name, time in times.items() if name != "Nopal" and (not peers or name in peers)
+    }
+    best = min(others, key=others.__getitem__) if others else None
+    ratio = round(others[best] / times["Nopal"]["least_ms"], 2) if best else None
+    return {"times": times, "best_peer": best, "ratio": ratio}

@@ -313,12 +313,12 @@ def predict(
     """
     from nopal.prediction import load_queries, load_support
     from nopal.prediction import predict as classify
-    from nopal.recipes.loading import load
+    from nopal.recipes.loading import image_shape, load
     from nopal.runs import check_writable
 
     check_writable(out)
     learner = load(run)
-    shape = learner.network.shape  # type: ignore[attr-defined]
+    shape = image_shape(learner)
     if learner.statistics == "transductive":
         say("This learner was trained with statistics of all queries; here it takes those of the support set.")
     known = load_support(support, shape)

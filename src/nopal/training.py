@@ -85,6 +85,12 @@ def _copied(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, tree)
 
 
+def mesh_for(learner: MetaLearner, tasks_per_step: int, devices: int | None = None) -> Mesh:
+    """The devices that have a part in a step: no more than there are tasks, unless they can share a task's examples."""
+    mesh = device_mesh(devices)
+    return mesh if learner.shares_examples or tasks_per_step >= mesh.size else device_mesh(tasks_per_step)
+
+
 def train(
     learner: L,
     tasks: Tasks,
@@ -112,9 +118,7 @@ def train(
         raise NopalError(f"The run has done {start} steps already, more than {steps}; ask for at least as many.")
     optimiser = optimiser or make_optimiser()
     state = _copied(state) if state else initial_state(learner, optimiser)
-    mesh = device_mesh(devices)
-    if tasks_per_step < mesh.size and not learner.shares_examples:
-        mesh = device_mesh(tasks_per_step)  # the others would have nothing to do
+    mesh = mesh_for(learner, tasks_per_step, devices)
     step = MetaStep(tasks, optimiser, tasks_per_step, mesh, at_once)
     step, state, key = replicate((step, state, key), mesh)
     trained = run(step, state, key, steps, start=start, chunk=chunk, hooks=hooks).learner

@@ -16,7 +16,7 @@ class Network(eqx.Module):
     Given statistics of an earlier call, it normalises by those, so that one batch's outputs don't depend on the others.
     """
 
-    shape: eqx.AbstractVar[tuple[int, int, int]]
+    shape: eqx.AbstractVar[tuple[int, ...]]
 
     @abstractmethod
     def __call__(

@@ -16,7 +16,7 @@ from nopal.errors import NopalError
 from nopal.evaluation import Scores
 from nopal.learners.nearest_neighbour import NearestNeighbour
 from nopal.prediction import brought_to
-from nopal.recipes.loading import load, options_of, steps_done
+from nopal.recipes.loading import image_shape, load, options_of, steps_done
 from nopal.recipes.measuring import as_score, measure
 from nopal.recipes.sources import Split, load_images, name_of
 from nopal.report import (
@@ -54,7 +54,7 @@ def judge_run(
     run, learner = load_run(path), load(path)
     own = path / "encoder.npz"
     encode = load_encoder(encoder or own) if encoder or own.exists() else None
-    shape = learner.network.shape
+    shape = image_shape(learner)
     images = load_images(source, split=split, **brought_to(shape))
     if images.shape != shape:
         raise NopalError(

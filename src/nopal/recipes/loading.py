@@ -67,6 +67,12 @@ def load(path: str | Path) -> MetaLearner:
     return learner
 
 
+def image_shape(learner: MetaLearner) -> tuple[int, int, int]:
+    """Height, width and channels of the images that the learner's network takes."""
+    height, width, channels = learner.network.shape
+    return height, width, channels
+
+
 def steps_done(run: RunFolder) -> int:
     """Meta-training steps behind the learner that `load` gives."""
     return Checkpoints(run.path / "learner", read_only=True).latest() or run.checkpoints.latest() or 0

@@ -2,6 +2,7 @@
 
 from nopal.tasks.classification import Classification
 from nopal.tasks.episode import Episode, Examples
+from nopal.tasks.regression import Sinusoids
 from nopal.tasks.target import Categorical, Gaussian
 
-__all__ = ["Categorical", "Classification", "Episode", "Examples", "Gaussian"]
+__all__ = ["Categorical", "Classification", "Episode", "Examples", "Gaussian", "Sinusoids"]

@@ -1,0 +1,108 @@
+"""Tasks of regression: sinusoids of random amplitude and phase (Finn, Abbeel, Levine 2017, arXiv 1703.03400), and those
+that a one-hot input gives away (Yin et al. 2020, arXiv 1912.03820)."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from nopal.errors import NopalError
+from nopal.tasks.episode import Episode, Examples
+from nopal.tasks.target import Gaussian
+
+Range = tuple[float, float]
+
+
+class Sinusoids(eqx.Module):
+    """y = amplitude sin(x - phase) + noise; a task has one amplitude and one phase, and all ranges are uniform.
+
+    With `levels`, a one-hot vector of that length stands beside x: it names one of `levels` amplitudes, evenly spaced
+    over the range of `amplitude`, and tasks draw the first `drawn` of them (all by default). One function solves all
+    these tasks without a look at the support set, which is what a meta-learner must not learn; `misleading` tells, for
+    then the amplitude is uniform over its range whatever the vector says. `grid` puts the queries at even distances
+    over a range of its own. `noise` is the standard deviation in the support set and in the queries.
+
+    The target's standard deviation makes the loss the squared error plus a constant, so that published inner rates
+    hold.
+    """
+
+    shot: int = eqx.field(static=True, default=10)
+    query: int = eqx.field(static=True, default=10)
+    amplitude: Range = eqx.field(static=True, default=(0.1, 5.0))
+    phase: Range = eqx.field(static=True, default=(0.0, math.pi))
+    x: Range = eqx.field(static=True, default=(-5.0, 5.0))
+    noise: Range = eqx.field(static=True, default=(0.0, 0.0))
+    levels: int = eqx.field(static=True, default=0)
+    drawn: int | None = eqx.field(static=True, default=None)
+    misleading: bool = eqx.field(static=True, default=False)
+    grid: Range | None = eqx.field(static=True, default=None)
+    target: Gaussian = eqx.field(static=True, default=Gaussian(1, math.sqrt(0.5)))
+
+    def __check_init__(self) -> None:
+        """Raises `NopalError` for counts that are not positive, ranges that run backwards and negative noise."""
+        for name, value in (("shot", self.shot), ("query", self.query)):
+            if value < 1:
+                raise NopalError(f"The {name} of a task is {value}; expected at least 1.")
+        for name, (low, high) in (("amplitude", self.amplitude), ("phase", self.phase), ("x", self.x)):
+            if not low <= high:
+                raise NopalError(f"The range of {name} is {low} to {high}; expected the smaller number first.")
+        if min(self.noise) < 0:
+            raise NopalError(f"The noise is {self.noise}; expected standard deviations of at least 0.")
+        if self.levels < 0 or (self.levels == 0 and (self.misleading or self.drawn is not None)):
+            raise NopalError(f"The levels of the amplitude are {self.levels}; expected at least 1 where they are told.")
+        if self.drawn is not None and not 1 <= self.drawn <= self.levels:
+            raise NopalError(f"{self.drawn} levels are to be drawn; expected 1 to {self.levels}.")
+
+    @classmethod
+    def told(cls, shot: int = 10, query: int = 10) -> Sinusoids:
+        """The meta-training tasks of Yin et al.: phase 0, one of 20 amplitudes from 0.1 to 4 told, of which their code
+        draws the first 16."""
+        return cls(shot, query, (0.1, 4.0), (0.0, 0.0), noise=(0.1, 0.1), levels=20, drawn=16)
+
+    @classmethod
+    def mistold(cls, shot: int = 5, query: int = 200) -> Sinusoids:
+        """The meta-test tasks of Yin et al.: any amplitude, with a one-hot vector that says nothing about it. As in
+        their code the support set has its noise twice."""
+        told = cls.told(shot, query)
+        return dataclasses.replace(told, noise=(0.1 * math.sqrt(2), 0.1), misleading=True, grid=(-4.5, 4.5))
+
+    def at(self, *, shot: int | None = None, query: int | None = None) -> Sinusoids:
+        """The same tasks with other numbers of examples."""
+        return dataclasses.replace(
+            self, shot=self.shot if shot is None else shot, query=self.query if query is None else query
+        )
+
+    def sample(self, key: PRNGKeyArray) -> Episode:
+        """One task: inputs [m, 1 + levels] and values [m, 1], for support and queries alike."""
+        of_task, places, disturbance = jax.random.split(key, 3)
+        height, shift, level = jax.random.uniform(of_task, (3,))
+        amplitude = _within(height, self.amplitude)
+        hint = jnp.zeros(0)
+        if self.levels:
+            index = jnp.floor(level * (self.drawn or self.levels)).astype(int)
+            hint = jax.nn.one_hot(index, self.levels)
+            if not self.misleading:
+                amplitude = jnp.linspace(*self.amplitude, self.levels)[index]
+        m = self.shot + self.query
+        x = _within(jax.random.uniform(places, (m,)), self.x)
+        if self.grid is not None:
+            x = x.at[self.shot :].set(jnp.linspace(*self.grid, self.query))
+        y = amplitude * jnp.sin(x - _within(shift, self.phase))
+        if any(self.noise):
+            deviation = jnp.where(jnp.arange(m) < self.shot, *self.noise)
+            y += deviation * jax.random.normal(disturbance, (m,))
+        inputs = jnp.concatenate([x[:, None], jnp.tile(hint, (m, 1))], axis=1)
+        support, queries = (
+            Examples(inputs[rows], y[rows, None], self.target) for rows in (slice(self.shot), slice(self.shot, None))
+        )
+        return Episode(support, queries)
+
+
+def _within(uniform: Float[Array, "..."], bounds: Range) -> Float[Array, "..."]:
+    """Numbers in [0, 1) brought to a range."""
+    return bounds[0] + uniform * (bounds[1] - bounds[0])
