@@ -30,14 +30,21 @@ Found = dict[str, Any]
 
 
 def meta_step(
-    options: Options, *, work: Callable[[], workload.Work], peers: tuple[harness.Peer, ...], steps: int, target: float
+    options: Options,
+    *,
+    work: Callable[[], workload.Work],
+    peers: tuple[harness.Peer, ...],
+    steps: int,
+    chunk: int,
+    target: float,
 ) -> Found:
-    """A step of meta-training. Nopal draws new episodes at every step, peers keep theirs."""
+    """A step of meta-training. Nopal draws new episodes at every step, peers keep theirs; it makes `chunk` steps in one
+    program (`nopal.train` makes up to 100), and peers make `steps` in a turn."""
     made = work()
     with started(peers, made, options) as (processes, versions):
         asked = {name: functools.partial(process.ask, do="steps", steps=steps) for name, process in processes.items()}
-        ours = workload.training(made, steps=steps, devices=options.cores)
-        times = in_turns({"Nopal": ours} | asked, options.turns, steps)
+        ours = workload.training(made, steps=chunk, devices=options.cores)
+        times = in_turns({"Nopal": ours} | asked, options.turns, {"Nopal": chunk} | dict.fromkeys(asked, steps))
     found = compared(times, [name for name in times if name != harness.JAX.title]) | {
         "versions": versions,
         "target": target,
@@ -194,6 +201,7 @@ ALL: dict[str, Callable[[Options], Found]] = {
             work=functools.partial(workload.maml, count),
             peers=harness.MAML,
             steps=max(1, 8 // count),
+            chunk=max(2, 32 // count),
             target=target,
         )
         for count, target in ((1, 3.0), (8, 4.0), (32, 4.5))
@@ -204,11 +212,14 @@ ALL: dict[str, Callable[[Options], Found]] = {
             work=functools.partial(workload.sinusoids, count),
             peers=(harness.JAX, *harness.MAML),
             steps=400 // count,
+            chunk=100,
             target=target,
         )
         for count, target in ((4, 15.0), (25, 6.0), (100, 4.0))
     },
-    "protonet": functools.partial(meta_step, work=workload.protonet, peers=(harness.PROTONET,), steps=2, target=1.5),
+    "protonet": functools.partial(
+        meta_step, work=workload.protonet, peers=(harness.PROTONET,), steps=2, chunk=5, target=1.5
+    ),
     "adaptation": functools.partial(
         adaptation, work=functools.partial(workload.maml, 20, shot=5, inner_steps=50), tasks=20, target=3.0
     ),

@@ -8,14 +8,16 @@ import optax
 import pytest
 
 from nopal.errors import NopalError
+from nopal.learners.maml import MAML
 from nopal.learners.protonet import ProtoNet
+from nopal.nets.conv4 import Conv4
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Normalisation
 from nopal.partitions import from_labels
 from nopal.tasks.classification import Classification
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Categorical
-from nopal.training import calibrate, initial_state, make_optimiser, train
+from nopal.training import calibrate, initial_state, make_optimiser, mesh_for, train
 
 
 class Embed(Network):
@@ -194,3 +196,16 @@ def test_a_state_that_was_given_survives():
     state = initial_state(learner, make_optimiser())
     train(learner, tasks, steps=1, tasks_per_step=1, key=jax.random.key(0), state=state, devices=1)
     assert np.array_equal(state.learner.network.kernel, np.eye(2))
+
+
+def test_devices_that_share_the_examples_of_one_task_change_nothing():
+    """Prototypical networks, one task a step: with two devices each embeds half of the queries."""
+    sgd = optax.sgd(0.01)
+    one, two = (trained(optimiser=sgd, tasks_per_step=1, steps=3, devices=devices) for devices in (1, 2))
+    assert_close(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_devices_without_a_task_are_left_out_where_examples_cannot_be_shared():
+    assert mesh_for(learner(), 1, 2).size == 2
+    assert mesh_for(MAML(Conv4((16, 16, 1), 3, key=jax.random.key(0))), 1, 2).size == 1
+    assert mesh_for(MAML(Conv4((16, 16, 1), 3, key=jax.random.key(0))), 3, 2).size == 2
