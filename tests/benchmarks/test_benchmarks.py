@@ -37,7 +37,9 @@ def test_the_sinusoids_are_compared_with_plain_jax(workload):
     """From handing over to the ratio; the peer has found the same meta-loss and the same norm of the gradient."""
     harness, measures = (importlib.import_module(name) for name in ("harness", "measures"))
     options = harness.Options(cores=1, turns=1)
-    found = measures.meta_step(options, work=lambda: workload.sinusoids(2), peers=(harness.JAX,), steps=1, chunk=2, target=1.0)
+    found = measures.meta_step(
+        options, work=lambda: workload.sinusoids(2), peers=(harness.JAX,), steps=1, chunk=2, target=1.0
+    )
     assert set(found["times"]) == {"Nopal", "plain JAX"}
     assert found["ratio_to_jax"] > 0
     assert found["versions"] == {"jax": jax.__version__}
