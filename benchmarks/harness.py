@@ -21,12 +21,23 @@ from nopal.runs.provenance import environment
 
 def start(description: str, *, peer: bool = False) -> argparse.Namespace:
     """Read the command line, and keep this process and its peers to `--cores` cores; JAX must not have begun."""
+    parser = argument_parser(description)
+    if peer:
+        parser.add_argument("--torch-python", default=sys.executable, help="the Python that has PyTorch")
+    return begin(parser)
+
+
+def argument_parser(description: str) -> argparse.ArgumentParser:
+    """What every benchmark can be told."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cores", type=int, default=2, help="cores for each side (default 2)")
     parser.add_argument("--turns", type=int, default=7, help="how often each side is timed (default 7)")
     parser.add_argument("--out", type=Path, help="write the record to this JSON file")
-    if peer:
-        parser.add_argument("--torch-python", default=sys.executable, help="the Python that has PyTorch")
+    return parser
+
+
+def begin(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """See `start`."""
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])

@@ -39,15 +39,22 @@ def fit_kmeans(
     iterations: int = 300,
     tolerance: float = 1e-4,
     candidates: int | None = None,
+    repeats: int = 1,
 ) -> KMeans:
     """Partition p clusters `z * scales[p]`; it depends on its own scales, on `key` and on p, not on the others.
 
     Seeds are drawn as scikit-learn draws them: each is the best of `candidates` (2 + log k where None; 1 is plain
     k-means++) drawn by squared distance. A partition has converged when its centroids moved, squared and summed, by at
     most `tolerance` times the mean variance of a scaled dimension. A cluster that loses its last member restarts from
-    the row furthest from its centroid; it can end empty only where z has fewer distinct rows than clusters.
+    the row furthest from its centroid; it can end empty only where z has fewer distinct rows than clusters. Of
+    `repeats` fits with different seeds the one of least inertia counts.
     Raises `NopalError` for fewer rows than clusters, no clusters, and vectors or scales that are not finite.
     """
+    if repeats > 1:
+        again = functools.partial(fit_kmeans, z, scales, clusters, iterations=iterations, tolerance=tolerance)
+        fits = [again(key=k, candidates=candidates) for k in jax.random.split(key, repeats)]
+        best = np.argmin([fit.inertia for fit in fits], axis=0)
+        return KMeans(*(np.stack(of_fits)[best, np.arange(len(best))] for of_fits in zip(*fits)))
     z, scales = np.asarray(z, np.float32), np.asarray(scales, np.float32)
     n = len(z)
     if not 1 <= clusters <= n:
