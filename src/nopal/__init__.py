@@ -6,6 +6,7 @@ from nopal.evaluation import Scores, evaluate
 from nopal.prediction import predict
 from nopal.recipes.loading import load
 from nopal.training import calibrate, train
+from nopal.tuning import tune
 
 __all__ = [
     "NopalError",
@@ -21,4 +22,5 @@ __all__ = [
     "predict",
     "tasks",
     "train",
+    "tune",
 ]

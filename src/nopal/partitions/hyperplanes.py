@@ -106,9 +106,9 @@ def _splits(
         if not len(todo):
             return above, outside
     raise NopalError(
-        f"After {retries} retries {len(todo)} of {splits} hyperplanes have fewer than {least} of the {len(z)} vectors on "
-        f"one side, outside a margin of {margin:g}; half of the vectors lie nearer than {typical:.2g} to a hyperplane: "
-        "lower the margin, reach or min_members."
+        f"After {retries} retries {len(todo)} of {splits} hyperplanes have fewer than {least} of the {len(z)} vectors "
+        f"on one side, outside a margin of {margin:g}; half of the vectors lie nearer than {typical:.2g} to a "
+        "hyperplane: lower the margin, reach or min_members."
     )
 
 
