@@ -19,7 +19,7 @@ from nopal.errors import NopalError
 from nopal.evaluation import evaluate
 from nopal.learners.learner import MetaLearner
 from nopal.loop import Hook, Moment
-from nopal.partitions import Partitions, from_kmeans, from_labels
+from nopal.partitions import Partitions, from_hyperplanes, from_kmeans, from_labels, from_random_labels
 from nopal.recipes.loading import calibrated_like, key_of, keys, options_of
 from nopal.recipes.measuring import EVALUATION_SEED, TEST_QUERIES
 from nopal.recipes.options import (
@@ -57,16 +57,30 @@ def fit_encoder(images: ImageSet, options: EncoderOptions, data: str = "") -> En
 
 
 def cluster(vectors: Float[np.ndarray, "n d"] | Float[Array, "n d"], options: PartitionOptions) -> Partitions:
-    """Partitions by k-means as `options` say."""
-    options = options.for_images(len(vectors))
+    """Partitions as `options` say."""
+    options, key = options.for_images(len(vectors)), key_of(options.seed)
+    clusters: int = options.clusters  # type: ignore[assignment]
+    if options.how == "random":
+        return from_random_labels(len(vectors), clusters=clusters, partitions=options.partitions, key=key)
+    if options.how == "hyperplanes":
+        return from_hyperplanes(
+            vectors,
+            way=clusters,
+            partitions=options.partitions,
+            margin=options.margin,
+            min_members=options.min_members or 6,
+            reach=options.reach,
+            key=key,
+        )
     return from_kmeans(
         vectors,
-        clusters=options.clusters,  # type: ignore[arg-type]
+        clusters=clusters,
         partitions=options.partitions,
         scaled=options.scaled,
         min_members=options.min_members,
         min_kept=options.min_kept,
-        key=key_of(options.seed),
+        repeats=options.repeats,
+        key=key,
     )
 
 
@@ -102,14 +116,20 @@ def begin_run(
 def make_partitions(
     run: RunFolder, images: ImageSet, encoder: EncoderOptions | None, partitions: PartitionOptions | None
 ) -> Partitions:
-    """Partitions from labels or, where options are given, from k-means on encoded images; those are kept in the run
-    folder."""
-    if encoder is None or partitions is None:
+    """Partitions from labels or, where options are given, of encoded images (random ones need no encoder); those are
+    kept in the run folder."""
+    if partitions is None:
         return from_labels(images.need_labels())
     kept = run.path / "partitions.npz"
     if kept.exists():
         return Partitions.load(kept)
     with _undone_if_refused(run):
+        if encoder is None:
+            if partitions.how != "random":
+                raise NopalError(f"Partitions by {partitions.how} need vectors; name an encoder.")
+            made = cluster(np.zeros((len(images), 1), np.float32), partitions)
+            made.save(kept)
+            return made
         encode = fit_encoder(images, encoder, data=f"{len(images)} meta-training images")
         encode.save(run.path / "encoder.npz")
         made = cluster(encode(images.images), partitions)

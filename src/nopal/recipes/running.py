@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 from rich.console import Console
 
 from nopal.data.images import ImageSet, Splits
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner
+from nopal.recipes import mnist, omniglot
+from nopal.recipes.baseline_options import BaselineOptions
+from nopal.recipes.baselines import Chosen
+from nopal.recipes.loading import key_of
 from nopal.recipes.measuring import as_score, measure
-from nopal.recipes.omniglot import ROWS
-from nopal.recipes.options import Experiment, NearestNeighbourOptions, to_plain
+from nopal.recipes.options import Experiment, FromScratchOptions, to_plain
 from nopal.recipes.pipeline import begin_run, fit_encoder, make_partitions, meta_train
-from nopal.recipes.recipe import Budget, Recipe
+from nopal.recipes.recipe import Budget, Difficulty, Recipe
 from nopal.recipes.sources import load_splits
 from nopal.runs import Stopwatch, check_writable, make_record, write_record
 
-RECIPES = {recipe.name: recipe for recipe in ROWS}
+RECIPES = {recipe.name: recipe for recipe in (*omniglot.ROWS, *mnist.ROWS)}
 
 
 def find_recipe(name: str) -> Recipe:
@@ -63,12 +66,13 @@ def run_recipe(
 
     found = measure(learner, x, splits.test.need_labels(), recipe.difficulties, episodes=episodes, report=show)
     training, full = experiment.training, recipe.experiment.training
+    chosen = {"chosen": learner.settings} if isinstance(learner, Chosen) else {}
     record = make_record(
         recipe=recipe.name,
         learner=recipe.title,
         data=recipe.data,
         seed=seed,
-        config=to_plain(experiment),
+        config=to_plain(experiment) | chosen,
         steps=training.steps if training else 0,
         published_steps=full.steps if full else 0,
         scores=[as_score(at, scores, recipe.published.get(at)) for at, scores in found.items()],
@@ -79,18 +83,26 @@ def run_recipe(
 
 def prepare(
     recipe: Recipe, experiment: Experiment, splits: Splits, folder: str | Path, resume: bool
-) -> tuple[Learner, object]:
-    """The learner, meta-trained where it has to be, and the test images or vectors that it is judged on."""
+) -> tuple[Learner | Callable[[Difficulty], Learner], object]:
+    """The learner, meta-trained where it has to be, or a function that chooses one for each difficulty; and the test
+    images or vectors that it is judged on."""
     images: ImageSet = splits.train
     options = experiment.learner
-    if isinstance(options, NearestNeighbourOptions) or experiment.training is None:
-        if experiment.encoder is None:
-            raise NopalError(f"The recipe {recipe.name} names no encoder, which nearest neighbours need.")
+    if isinstance(options, FromScratchOptions):
+        weights = key_of(0)
+        return lambda difficulty: options.build(images.shape, difficulty[0], weights), splits.test.images
+    if isinstance(options, BaselineOptions) or experiment.training is None:
+        if experiment.encoder is None or not isinstance(options, BaselineOptions):
+            raise NopalError(f"The recipe {recipe.name} names no encoder or no training, which its learner needs.")
         encode = fit_encoder(images, experiment.encoder, data=recipe.data)
-        return options.build(images.shape, 0, jax.random.key(0)), encode(splits.test.images)
+        offer = options.offer(lambda: encode(images.images), key_of(0))
+        held_out = splits.validation
+        validation = (encode(held_out.images), held_out.need_labels()) if held_out else None
+        return Chosen(offer, validation), encode(splits.test.images)
     made: dict[str, Any] = {"recipe": recipe.name, "encoder": None, "partitions": None}
-    if experiment.encoder and experiment.partitions:
-        made |= {"encoder": to_plain(experiment.encoder), "partitions": to_plain(experiment.partitions)}
+    if experiment.partitions:
+        encoder = experiment.encoder
+        made |= {"encoder": encoder and to_plain(encoder), "partitions": to_plain(experiment.partitions)}
     run = begin_run(folder, images.shape, options, experiment.training, made=made, resume=resume)
     partitions = make_partitions(run, images, experiment.encoder, experiment.partitions)
     learner = meta_train(run, images, partitions, validation=splits.validation, label=recipe.name)
