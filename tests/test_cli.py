@@ -99,7 +99,7 @@ def test_stages(stages: Path, here: Path, capsys: pytest.CaptureFixture[str]) ->
     assert go("report stages/run --out page.html") == 0
     page = (here / "page.html").read_text(encoding="utf-8")
     assert all(words in page for words in ("ProtoNets", "new.npz", "Learning curves", "A training task of stages/run"))
-    assert go("table stages/run/results --out docs/results.md") == 0
+    assert go("table --results stages/run/results --out docs/results.md") == 0
     assert "](../stages/run/results/evaluation/" in (here / "docs" / "results.md").read_text()
 
 
@@ -173,7 +173,7 @@ def test_killed_and_resumed(stages: Path, here: Path) -> None:
         ("evaluate nowhere new.npz", "There is no folder nowhere"),
         ("evaluate photos new.npz --at five", "'five' is no difficulty; expected way x shot"),
         ("report", "No run folder was named"),
-        ("table nowhere", "There is no folder nowhere"),
+        ("table --results nowhere", "There is no folder nowhere"),
         ("run nothing", "There is no recipe named 'nothing'"),
         ("predict nowhere support queries", "There is no folder nowhere"),
         ("predict nowhere support queries --out empty", "The file empty can't be written (it is a folder)"),
@@ -226,7 +226,7 @@ def test_exit_status(error: BaseException, monkeypatch: pytest.MonkeyPatch, caps
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("nopal.recipes.judging.results_table", fail)
+    monkeypatch.setattr("nopal.recipes.table.results_table", fail)
     interrupted = error is KeyboardInterrupt
     assert go("table") == (130 if interrupted else 2)
     assert capsys.readouterr().err == f"nopal: {'Stopped; what was written stays.' if interrupted else 'Two words.'}\n"

@@ -346,16 +346,23 @@ def run_recipe(
     say(f"The record: {record}")
 
 
-def table(results: Annotated[Path, arg(metavar="RESULTS")] = Path("results"), /, *, out: Path | None = None) -> None:
-    """Make the page of results from the records.
+def table(
+    data: Annotated[str, arg(metavar="DATA")] = "all",
+    /,
+    *,
+    results: Path = Path("results"),
+    out: Path | None = None,
+) -> None:
+    """Make the page of results from the records, own numbers and published ones side by side.
 
     Args:
+        data: a data set, such as omniglot; all by default
         results: the folder of records
-        out: the Markdown page to write; printed by default
+        out: the Markdown page to write, with a picture beside it for each data set; printed by default
     """
-    from nopal.recipes.judging import results_table
+    from nopal.recipes.table import results_table
 
-    page = results_table(results, out)
+    page = results_table(None if data == "all" else data, results, out)
     if out is None:
         print(page)
     else:

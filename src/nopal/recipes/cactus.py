@@ -116,7 +116,7 @@ class Table:
             ),
             self.row(
                 f"{short}-mlp-published-leak",
-                f"MLP on {title}, stopped by the labels of the queries",
+                f"MLP on {title}, published leak",
                 Experiment(LEAKING_MLP, encoder),
                 "training stops by the test labels, as published: this flatters it",
                 published=f"{short}-mlp",
@@ -150,7 +150,7 @@ class Table:
             ),
             self.row(
                 f"{short}-single-maml",
-                f"CACTUs-MAML on a single partition of {title}",
+                f"CACTUs-MAML on one partition of {title}",
                 Experiment(MAML, encoder, dataclasses.replace(rule, partitions=1), self.maml_training),
             ),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,14 +25,12 @@ from nopal.report import (
     curves_figure,
     html_table,
     report_page,
-    results_page,
     rows_of,
     table_legend,
     text_table,
     write_page,
 )
 from nopal.runs import Stopwatch, check_writable, load_run, make_record, read_records, write_record, write_scores_csv
-from nopal.runs.files import write_text
 
 
 def judge_run(
@@ -135,21 +132,3 @@ def _picture(path: Path) -> Figure:
     axes.imshow(pixels)
     axes.axis("off")
     return figure
-
-
-def results_table(results: Path, out: Path | None) -> str:
-    """The Markdown page of all records under `results`, with links relative to `out`."""
-    where = out.parent if out else Path.cwd()
-    if out:
-        check_writable(out)
-    page = results_page(
-        read_records(results),
-        "Results",
-        "Made by `nopal table` from the records of real runs: every number is what a run measured, at the budget that "
-        "its row states. Where that is far from the published budget, so may the number be, in either direction: only "
-        "rows at the published budget are reproductions.",
-        folder=Path(os.path.relpath(results, where)).as_posix(),
-    )
-    if out:
-        write_text(out, page)
-    return page

@@ -1,15 +1,27 @@
 """What runs found, for people: tables, learning curves, contact sheets of tasks, and one HTML page that holds them."""
 
+from nopal.report.comparison import as_svg, comparison_figure
 from nopal.report.contact_sheet import contact_sheet
 from nopal.report.curves import curves_figure
 from nopal.report.page import Markup, Picture, Section, report_page, write_page
-from nopal.report.tables import Row, html_table, markdown_table, results_page, rows_of, table_legend, text_table
+from nopal.report.tables import (
+    Row,
+    html_table,
+    markdown_table,
+    results_page,
+    rows_of,
+    table_legend,
+    text_table,
+    unmeasured,
+)
 
 __all__ = [
     "Markup",
     "Picture",
     "Row",
     "Section",
+    "as_svg",
+    "comparison_figure",
     "contact_sheet",
     "curves_figure",
     "html_table",
@@ -19,5 +31,6 @@ __all__ = [
     "rows_of",
     "table_legend",
     "text_table",
+    "unmeasured",
     "write_page",
 ]

@@ -49,11 +49,24 @@ class Row:
     details: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+def unmeasured(
+    recipe: str, learner: str, data: str, published: Mapping[tuple[int, int], tuple[float, str]]
+) -> dict[str, Any]:
+    """In the place of a record: the published numbers (mean and source by way and shot) of a row that was not run."""
+    scores = [
+        {"metric": "accuracy", "way": way, "shot": shot, "mean": None, "published": mean, "published_source": source}
+        for (way, shot), (mean, source) in published.items()
+    ]
+    return {"recipe": recipe, "learner": learner, "data": data, "scores": scores, "hardware": None}
+
+
 def rows_of(record: Record) -> list[Row]:
     """One row for each kind of statistics in a record's scores, with the budget as a further column.
 
     Raises `NopalError` where a score doesn't say which statistics it used, or contradicts itself.
     """
+    if record["hardware"] is None:
+        return [Row(record["learner"], record["scores"], "", {"budget": "not run"})]
     kinds: dict[str, list[Score]] = {}
     for score in record["scores"]:
         kind, transductive = score.get("statistics"), score.get("transductive")
@@ -82,7 +95,7 @@ def text_table(rows: Sequence[Row], title: str = "") -> Table:
         else:
             table.add_column(Text(heading), no_wrap=heading == "statistics", overflow="fold")
     for row, line in zip(rows, lines):
-        scores = _scores(row)
+        scores = scores_of(row)
         numbers = [_text_score(scores.get(column)) for column in columns]
         table.add_row(Text(line[0]), *numbers, *map(Text, line[len(columns) + 1 :]))
     return table
@@ -104,7 +117,7 @@ def html_table(rows: Sequence[Row]) -> Markup:
     head = "".join(f'<th scope="col"{kind}>{html.escape(heading)}</th>' for kind, heading in zip(kinds, headings))
     body = ""
     for row, line in zip(rows, lines):
-        scores = _scores(row)
+        scores = scores_of(row)
         numbers = [_html_score(scores.get(column)) for column in columns]
         others = [f"<td>{html.escape(cell)}</td>" for cell in line[len(columns) + 1 :]]
         body += f'<tr><th scope="row">{html.escape(row.name)}</th>{"".join(numbers + others)}</tr>\n'
@@ -136,11 +149,18 @@ def table_legend(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def results_page(records: Sequence[Record], title: str, intro: str, folder: str = "../results") -> str:
+def results_page(
+    records: Sequence[Record],
+    title: str,
+    intro: str,
+    folder: str = "../results",
+    pictures: Mapping[str, str] | None = None,
+) -> str:
     """A Markdown page with a table for each data set, its rows in the order of `records`.
 
     `folder` is where the records lie, seen from the page: a row links to `folder/file` of a record that has a `file`,
-    as those of `read_records` do. Raises `NopalError` where there are no records.
+    as those of `read_records` do. `pictures` stand below the tables of their data sets. Raises `NopalError` where
+    there are no records.
     """
     if not records:
         raise NopalError("Found 0 records of runs, expected at least one; make one with `nopal run` first.")
@@ -148,10 +168,11 @@ def results_page(records: Sequence[Record], title: str, intro: str, folder: str 
     blocks = [f"# {title}", intro, "\n".join(f"* {line}" for line in table_legend(rows))]
     for data in dict.fromkeys(record["data"] for record in records):
         chosen = [record for record in records if record["data"] == data]
-        machines = list(dict.fromkeys(str(record["hardware"]) for record in chosen))
+        machines = list(dict.fromkeys(str(record["hardware"]) for record in chosen if record["hardware"]))
         rows = [_with_particulars(row, record, machines, folder) for record in chosen for row in rows_of(record)]
         notes = "\\\n".join(f"<sup>{i}</sup> {machine}" for i, machine in enumerate(machines, 1))
-        blocks += [f"## {data}", markdown_table(rows), notes]
+        picture = f"![Measured and published on {data}]({pictures[data]})" if pictures and data in pictures else ""
+        blocks += [block for block in (f"## {data}", markdown_table(rows), notes, picture) if block]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -172,6 +193,8 @@ def time_text(seconds: int | float) -> str:
 
 
 def _with_particulars(row: Row, record: Record, machines: list[str], folder: str) -> Row:
+    if record["hardware"] is None:
+        return row
     recipe = f"`{record['recipe']}`"
     particulars = {
         "tasks": ", ".join(f"{tasks:,}" for tasks in sorted({score["tasks"] for score in row.scores})),
@@ -184,16 +207,21 @@ def _with_particulars(row: Row, record: Record, machines: list[str], folder: str
 
 def _grid(rows: Sequence[Row]) -> tuple[list[Column], list[str], list[list[str]]]:
     """The columns of scores, all headings, and the text of all cells."""
-    columns = sorted({column for row in rows for column in _scores(row)})
+    columns = score_columns(rows)
     details = list(dict.fromkeys(heading for row in rows for heading in row.details))
     lines = []
     for row in rows:
-        numbers = ["".join(_number(score)) if (score := _scores(row).get(column)) else "" for column in columns]
+        numbers = ["".join(_number(score)) if (score := scores_of(row).get(column)) else "" for column in columns]
         lines.append([row.name, *numbers, row.statistics, *(row.details.get(heading, "") for heading in details)])
     return columns, ["learner", *map(_heading, columns), "statistics", *details], lines
 
 
-def _scores(row: Row) -> dict[Column, Score]:
+def score_columns(rows: Sequence[Row]) -> list[Column]:
+    """All columns of scores in these rows, in order."""
+    return sorted({column for row in rows for column in scores_of(row)})
+
+
+def scores_of(row: Row) -> dict[Column, Score]:
     """The scores by column; way 0 stands for the points of a regression task."""
     scores = {}
     for score in row.scores:
@@ -217,7 +245,8 @@ def _number(score: Score) -> tuple[str, str, str]:
     ci95, published = score.get("ci95"), score.get("published")
     interval = f" ± {ci95:.{digits}f}" if ci95 else ""
     other = f" ({' '.join(filter(None, [f'{published:g}', _mark(score)]))})" if published is not None else ""
-    return f"{score['mean']:.{digits}f}", interval, other
+    mean = score["mean"]
+    return "–" if mean is None else f"{mean:.{digits}f}", interval, other
 
 
 def _mark(score: Score) -> str:
@@ -238,6 +267,7 @@ def _html_score(score: Score | None) -> str:
     if score is None:
         return '<td class="score"></td>'
     mean, interval, published = _number(score)
-    bar = f'<i style="--share:{score["mean"]:.1f}%"></i>' if score["metric"] == "accuracy" else ""
+    drawn = score["metric"] == "accuracy" and score["mean"] is not None
+    bar = f'<i style="--share:{score["mean"]:.1f}%"></i>' if drawn else ""
     below = f"<small>{published.strip()}</small>" if published else ""
     return f'<td class="score">{mean}<small>{interval}</small>{bar}{below}</td>'
