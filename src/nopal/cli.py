@@ -295,7 +295,7 @@ def recipes() -> None:
     table.add_column("published percent (way x shot)")
     table.add_column("steps: demo, hour, published")
     for recipe in RECIPES.values():
-        published = ", ".join(f"{n}x{k}: {p.mean} {p.source}" for (n, k), p in recipe.published.items())
+        published = "\n".join(f"{n}x{k}: {p.mean} {p.source}" for (n, k), p in recipe.published.items())
         steps = ", ".join(f"{steps:,}" for steps in recipe.budgets.values())
         table.add_row(f"[bold]{recipe.name}[/bold]\n{recipe.title}", published or "-", steps or "no training")
     console.print(table)

@@ -149,7 +149,7 @@ def test_rows_are_drawn_by_weight():
 def test_seeds_lie_in_distinct_blobs():
     centres = 100 * np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
     z = np.repeat(centres, 30, axis=0) + 0.01 * blobs(600, 4)
-    seeds = kmeans._seed(jnp.asarray(z), jnp.ones(4), jax.random.key(0), 20, 4)
+    seeds = kmeans.choose_seeds(jnp.asarray(z), jnp.ones(4), jax.random.key(0), 20, 4)
     assert sorted(np.asarray(seeds) // 30) == list(range(20))
 
 

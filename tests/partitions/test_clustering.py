@@ -101,3 +101,13 @@ def test_no_partitions_are_refused():
         from_kmeans(Z, clusters=4, partitions=0, key=KEY)
     with pytest.raises(NopalError, match="121 clusters were asked for"):
         from_kmeans(Z, clusters=121, partitions=1, key=KEY)
+
+
+def test_vectors_in_a_file_are_streamed_where_they_are_many(tmp_path, monkeypatch):
+    np.save(tmp_path / "z.npy", Z)
+    whole = from_kmeans(Z, clusters=5, partitions=2, key=KEY)
+    monkeypatch.setattr(clustering, "fit_kmeans", None)
+    assert (from_kmeans(Z, clusters=5, partitions=2, rows_at_once=50, key=KEY).assignments == whole.assignments).all()
+    monkeypatch.setattr(clustering, "IN_MEMORY", 100)
+    mapped = np.load(tmp_path / "z.npy", mmap_mode="r")
+    assert (from_kmeans(mapped, clusters=5, partitions=2, key=KEY).assignments == whole.assignments).all()
