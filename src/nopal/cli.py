@@ -92,6 +92,7 @@ def partition(
     /,
     *,
     options: Annotated[PartitionOptions, arg(name="")] = PartitionOptions(),
+    report: Path | None = None,
 ) -> None:
     """Cluster vectors many times over: OUT gets the partitions from which tasks are made.
 
@@ -99,18 +100,28 @@ def partition(
         vectors: an .npz file of `nopal encode` (or any with Z), or an .npy file
         out: the .npz file to write
         options: how to cluster
+        report: a page to write about every partition, with pictures of clusters where VECTORS has images; a name that
+            ends in .csv gets the numbers alone
     """
     from nopal.data import load_vectors
     from nopal.partitions import summarise
+    from nopal.recipes.clusters import write_clusters
     from nopal.recipes.pipeline import cluster
     from nopal.recipes.sources import load_labels
+    from nopal.runs import check_writable
 
     check_archive(out, vectors)
+    if report:
+        check_writable(report)
     rows, labels = load_vectors(vectors), load_labels(vectors)
     made = cluster(rows, options)
     made.save(out)
     members = max(options.min_members, 6)
-    console.print(summary_table(summarise(made, members, labels), members))
+    found = summarise(made, members, labels)
+    console.print(summary_table(found, members))
+    if report:
+        write_clusters(report, made, found, vectors, members)
+        say(f"What they are like: {report}")
     say(f"The partitions: {out}")
 
 

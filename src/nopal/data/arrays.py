@@ -48,8 +48,9 @@ def load_arrays(path: str | os.PathLike[str]) -> ImageSet:
 def load_vectors(path: str | os.PathLike[str]) -> Float32[np.ndarray, "n d"]:
     """The vectors of an `.npy` file, or those named `Z`, `Z_raw` or `vectors` in an `.npz` file, one a row.
 
-    Those of an `.npy` file in float32 are mapped into memory, not read: they may be more than fit into it. Raises `NopalError` where they aren't finite floating-point numbers in two axes, where there are not as many as
-    images or labels in the same file, and for damaged files.
+    Those of an `.npy` file in float32 are mapped into memory, not read: they may be more than fit into it. Raises
+    `NopalError` where vectors aren't finite floating-point numbers in two axes, where there are not as many as images
+    or labels in the same file, and for damaged files.
     """
     with _opened(path) as stored:
         name = next((name for name in ("Z", "Z_raw", "vectors", "") if name in stored), None)

@@ -14,11 +14,13 @@ from nopal.encoders import load_encoder
 from nopal.errors import NopalError
 from nopal.evaluation import Scores
 from nopal.learners.nearest_neighbour import NearestNeighbour
+from nopal.partitions import Partitions, summarise
 from nopal.prediction import brought_to
 from nopal.recipes.loading import load, options_of, steps_done
 from nopal.recipes.measuring import as_score, measure
 from nopal.recipes.sources import Split, load_images, name_of
 from nopal.report import (
+    Markup,
     Picture,
     Row,
     Section,
@@ -26,11 +28,21 @@ from nopal.report import (
     html_table,
     report_page,
     rows_of,
+    summaries_table,
     table_legend,
     text_table,
     write_page,
 )
-from nopal.runs import Stopwatch, check_writable, load_run, make_record, read_records, write_record, write_scores_csv
+from nopal.runs import (
+    RunFolder,
+    Stopwatch,
+    check_writable,
+    load_run,
+    make_record,
+    read_records,
+    write_record,
+    write_scores_csv,
+)
 
 
 def judge_run(
@@ -121,7 +133,20 @@ def write_report(paths: Sequence[Path], out: Path) -> None:
     ]
     if pictures:
         sections.append(Section("What it learned from", pictures))
+    for name, run in runs.items():
+        if (run.path / "partitions.npz").exists():
+            sections.append(_clusters(name, run))
     write_page(out, report_page("Nopal: " + ", ".join(runs), sections))
+
+
+def _clusters(name: str, run: RunFolder) -> Section:
+    """What the partitions are like that a run made."""
+    made = Partitions.load(run.path / "partitions.npz")
+    parts: list[str | Markup | Picture] = []
+    if (run.path / "clusters.png").exists():
+        drawn = f"Some clusters of the first partition of {name}."
+        parts.append(Picture(_picture(run.path / "clusters.png"), drawn, f"{drawn} The number is that of members."))
+    return Section(f"The clusters of {name}", [*parts, summaries_table(summarise(made))])
 
 
 def _picture(path: Path) -> Figure:

@@ -30,7 +30,7 @@ from nopal.recipes.options import (
     check_positive,
     to_plain,
 )
-from nopal.report import contact_sheet
+from nopal.report import cluster_sheet, contact_sheet
 from nopal.runs import (
     Checkpointer,
     Checkpoints,
@@ -134,6 +134,7 @@ def make_partitions(
         encode.save(run.path / "encoder.npz")
         made = cluster(encode(images.images), partitions)
         made.save(kept)
+        draw_clusters(images, made, run.path / "clusters.png")
     return made
 
 
@@ -144,7 +145,7 @@ def _undone_if_refused(run: RunFolder) -> Iterator[None]:
         yield
     except NopalError:
         if not run.metrics.exists():
-            for name in ("config.json", "environment.json", "encoder.npz", "partitions.npz"):
+            for name in ("config.json", "environment.json", "encoder.npz", "partitions.npz", "clusters.png"):
                 (run.path / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 run.path.rmdir()
@@ -219,6 +220,11 @@ def validate_on(images: ImageSet, training: Classification, log: MetricsLog) -> 
         log.log(moment.step, {"validation_score": scores.mean})
 
     return validate
+
+
+def draw_clusters(images: ImageSet, partitions: Partitions, path: Path) -> None:
+    """Some clusters of the first partition, as a picture."""
+    cluster_sheet(images.images, partitions).savefig(path, dpi=120)
 
 
 def draw_tasks(tasks: Classification, path: Path) -> None:

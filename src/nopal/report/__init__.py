@@ -1,5 +1,6 @@
 """What runs found, for people: tables, learning curves, contact sheets of tasks, and one HTML page that holds them."""
 
+from nopal.report.cluster_sheet import cluster_sheet, summaries_csv, summaries_table
 from nopal.report.comparison import as_svg, comparison_figure
 from nopal.report.contact_sheet import contact_sheet
 from nopal.report.curves import curves_figure
@@ -21,6 +22,7 @@ __all__ = [
     "Row",
     "Section",
     "as_svg",
+    "cluster_sheet",
     "comparison_figure",
     "contact_sheet",
     "curves_figure",
@@ -29,6 +31,8 @@ __all__ = [
     "report_page",
     "results_page",
     "rows_of",
+    "summaries_csv",
+    "summaries_table",
     "table_legend",
     "text_table",
     "unmeasured",
