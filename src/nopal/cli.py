@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import rich.box
 import rich.table
@@ -196,9 +196,11 @@ def evaluate(
     split: Split = "test",
     episodes: int = 1000,
     encoder: Path | None = None,
+    baselines: tuple[Literal["knn", "linear", "mlp"], ...] = ("knn",),
+    tune_on: str | None = None,
     out: Path | None = None,
 ) -> None:
-    """Judge a run's learner on human-labelled tasks, beside nearest neighbours on the embedding it was trained from.
+    """Judge a run's learner on human-labelled tasks, beside baselines on the embedding it was trained from.
 
     Args:
         run: the run folder
@@ -206,12 +208,26 @@ def evaluate(
         at: difficulties, as way x shot
         split: which part of a named data set
         episodes: test tasks for each difficulty
-        encoder: the encoder's file, for nearest neighbours; the run's own by default, where it made one
+        encoder: the encoder's file, for baselines; the run's own by default, where it made one
+        baselines: nearest neighbours, logistic regression, a perceptron with dropout
+        tune_on: labelled images of other classes on which to choose the baselines' hyper-parameters; of a data set by
+            name, its validation part
         out: folder for the record (JSON) and the scores (CSV); the run folder by default
     """
     from nopal.recipes.judging import judge_run
 
-    judge_run(run, source, [parse_difficulty(text) for text in at], split, episodes, out or run, encoder, console)
+    judge_run(
+        run,
+        source,
+        [parse_difficulty(text) for text in at],
+        split,
+        episodes,
+        out or run,
+        encoder,
+        console,
+        baselines,
+        tune_on,
+    )
 
 
 def report(runs: Annotated[tuple[Path, ...], arg(metavar="RUN...")], /, *, out: Path = Path("report.html")) -> None:

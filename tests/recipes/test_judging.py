@@ -64,6 +64,14 @@ def test_records_and_scores(place: Path, tmp_path: Path) -> None:
     assert f"(results/{knn['file']})" in results_table(None, tmp_path / "results", tmp_path / "page.md")
 
 
+def test_baselines_are_chosen_on_other_labelled_images(place: Path, tmp_path: Path) -> None:
+    judge(place, out=tmp_path, encoder=place / "raw.npz", baselines=("knn", "linear"), tune_on=str(place / "easy.npz"))
+    knn, linear, learner = read_records(tmp_path / "results")
+    assert linear["learner"] == "linear on the embedding"
+    assert (set(knn["config"]["chosen"]), set(linear["config"]["chosen"]["3x1"])) == ({"3x1"}, {"strength"})
+    assert "chosen" not in learner["config"]
+
+
 def test_a_folder_is_brought_to_the_shape_of_the_run(place: Path, tmp_path: Path) -> None:
     for name, value in (("a", 0), ("b", 250)):
         for i in range(6):
