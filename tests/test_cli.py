@@ -99,13 +99,29 @@ def test_stages(stages: Path, here: Path, capsys: pytest.CaptureFixture[str]) ->
     assert go("report stages/run --out page.html") == 0
     page = (here / "page.html").read_text(encoding="utf-8")
     assert all(words in page for words in ("ProtoNets", "new.npz", "Learning curves", "A training task of stages/run"))
-    assert go("table stages/run/results --out docs/results.md") == 0
+    assert go("table --results stages/run/results --out docs/results.md") == 0
     assert "](../stages/run/results/evaluation/" in (here / "docs" / "results.md").read_text()
+
+
+def test_partitions_have_a_page_or_their_numbers(stages: Path, here: Path) -> None:
+    line = "partition stages/vectors.npz other.npz --partitions 2 --min-members 6"
+    assert go(f"{line} --how hyperplanes --clusters 3 --margin 0.1 --report other.html") == 0
+    page = (here / "other.html").read_text(encoding="utf-8")
+    assert all(words in page for words in ("2 partitions of 600 vectors", "purity", "Clusters of partition 1"))
+    assert go(f"{line} --how random --clusters 20 --report other.csv") == 0
+    rows = list(csv.DictReader((here / "other.csv").read_text().splitlines()))
+    assert [int(row["clusters"]) for row in rows] == [20, 20]
+    assert all(float(row["purity"]) < 0.3 for row in rows)
+    np.save(here / "z.npy", np.load(stages / "vectors.npz")["Z"])
+    assert go("partition z.npy other.npz --clusters 20 --partitions 1 --report other.html") == 0
+    assert "Clusters of partition" not in (here / "other.html").read_text(encoding="utf-8")
 
 
 def test_fit_then_predict(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert go(f"fit photos fitted --size 10 --partitions.partitions 2 --encoder.dimensions 8 {TRAIN} {LEARNER}") == 0
     assert "nopal predict fitted SUPPORT IMAGES" in capsys.readouterr().out
+    assert go("report fitted --out fitted.html") == 0
+    assert "The clusters of fitted" in (here / "fitted.html").read_text(encoding="utf-8")
     config = json.loads((here / "fitted" / "config.json").read_text())
     assert (config["shape"], config["made"]["partitions"]["clusters"]) == ([10, 10, 1], 30)
 
@@ -163,6 +179,10 @@ def test_killed_and_resumed(stages: Path, here: Path) -> None:
         ("encode lonely x.npz", "64 dimensions were asked of 1 images"),
         ("partition nan.npz x.npz", "are not all finite"),
         ("partition few.npz x.npz --clusters 10", "10 clusters were asked for; expected between 1 and 9"),
+        (
+            "partition few.npz x.npz --how hyperplanes --clusters 2 --margin 9",
+            "of the 9 vectors on one side, outside a",
+        ),
         ("partition few.npz few.npz", "The file to write, few.npz, is the one to read"),
         ("partition notes.txt x.npz", "notes.txt can't be read as NumPy arrays"),
         ("train letters.npz few.npz run", "few.npz is damaged or was not written by Nopal"),
@@ -173,7 +193,7 @@ def test_killed_and_resumed(stages: Path, here: Path) -> None:
         ("evaluate nowhere new.npz", "There is no folder nowhere"),
         ("evaluate photos new.npz --at five", "'five' is no difficulty; expected way x shot"),
         ("report", "No run folder was named"),
-        ("table nowhere", "There is no folder nowhere"),
+        ("table --results nowhere", "There is no folder nowhere"),
         ("run nothing", "There is no recipe named 'nothing'"),
         ("predict nowhere support queries", "There is no folder nowhere"),
         ("predict nowhere support queries --out empty", "The file empty can't be written (it is a folder)"),
@@ -226,7 +246,7 @@ def test_exit_status(error: BaseException, monkeypatch: pytest.MonkeyPatch, caps
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("nopal.recipes.judging.results_table", fail)
+    monkeypatch.setattr("nopal.recipes.table.results_table", fail)
     interrupted = error is KeyboardInterrupt
     assert go("table") == (130 if interrupted else 2)
     assert capsys.readouterr().err == f"nopal: {'Stopped; what was written stays.' if interrupted else 'Two words.'}\n"

@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import rich.box
 import rich.table
@@ -126,6 +126,7 @@ def partition(
     /,
     *,
     options: Annotated[PartitionOptions, arg(name="")] = PartitionOptions(),
+    report: Path | None = None,
 ) -> None:
     """Cluster vectors many times over: OUT gets the partitions from which tasks are made.
 
@@ -133,18 +134,28 @@ def partition(
         vectors: an .npz file of `nopal encode` (or any with Z), or an .npy file
         out: the .npz file to write
         options: how to cluster
+        report: a page to write about every partition, with pictures of clusters where VECTORS has images; a name that
+            ends in .csv gets the numbers alone
     """
     from nopal.data import load_vectors
     from nopal.partitions import summarise
+    from nopal.recipes.clusters import write_clusters
     from nopal.recipes.pipeline import cluster
     from nopal.recipes.sources import load_labels
+    from nopal.runs import check_writable
 
     check_archive(out, vectors)
+    if report:
+        check_writable(report)
     rows, labels = load_vectors(vectors), load_labels(vectors)
     made = cluster(rows, options)
     made.save(out)
     members = max(options.min_members, 6)
-    console.print(summary_table(summarise(made, members, labels), members))
+    found = summarise(made, members, labels)
+    console.print(summary_table(found, members))
+    if report:
+        write_clusters(report, made, found, vectors, members)
+        say(f"What they are like: {report}")
     say(f"The partitions: {out}")
 
 
@@ -227,9 +238,11 @@ def evaluate(
     split: Split = "test",
     episodes: int = 1000,
     encoder: Path | None = None,
+    baselines: tuple[Literal["knn", "linear", "mlp"], ...] = ("knn",),
+    tune_on: str | None = None,
     out: Path | None = None,
 ) -> None:
-    """Judge a run's learner on human-labelled tasks, beside nearest neighbours on the embedding it was trained from.
+    """Judge a run's learner on human-labelled tasks, beside baselines on the embedding it was trained from.
 
     Args:
         run: the run folder
@@ -237,12 +250,26 @@ def evaluate(
         at: difficulties, as way x shot
         split: which part of a named data set
         episodes: test tasks for each difficulty
-        encoder: the encoder's file, for nearest neighbours; the run's own by default, where it made one
+        encoder: the encoder's file, for baselines; the run's own by default, where it made one
+        baselines: nearest neighbours, logistic regression, a perceptron with dropout
+        tune_on: labelled images of other classes on which to choose the baselines' hyper-parameters; of a data set by
+            name, its validation part
         out: folder for the record (JSON) and the scores (CSV); the run folder by default
     """
     from nopal.recipes.judging import judge_run
 
-    judge_run(run, source, [parse_difficulty(text) for text in at], split, episodes, out or run, encoder, console)
+    judge_run(
+        run,
+        source,
+        [parse_difficulty(text) for text in at],
+        split,
+        episodes,
+        out or run,
+        encoder,
+        console,
+        baselines,
+        tune_on,
+    )
 
 
 def report(runs: Annotated[tuple[Path, ...], arg(metavar="RUN...")], /, *, out: Path = Path("report.html")) -> None:
@@ -340,7 +367,7 @@ def recipes() -> None:
     table.add_column("published percent (way x shot)")
     table.add_column("steps: demo, hour, published")
     for recipe in RECIPES.values():
-        published = ", ".join(f"{n}x{k}: {p.mean} {p.source}" for (n, k), p in recipe.published.items())
+        published = "\n".join(f"{n}x{k}: {p.mean} {p.source}" for (n, k), p in recipe.published.items())
         steps = ", ".join(f"{steps:,}" for steps in recipe.budgets.values())
         table.add_row(f"[bold]{recipe.name}[/bold]\n{recipe.title}", published or "-", steps or "no training")
     console.print(table)
@@ -401,16 +428,23 @@ def run_recipe(
         say("The records: " + ", ".join(map(str, records)))
 
 
-def table(results: Annotated[Path, arg(metavar="RESULTS")] = Path("results"), /, *, out: Path | None = None) -> None:
-    """Make the page of results from the records.
+def table(
+    data: Annotated[str, arg(metavar="DATA")] = "all",
+    /,
+    *,
+    results: Path = Path("results"),
+    out: Path | None = None,
+) -> None:
+    """Make the page of results from the records, own numbers and published ones side by side.
 
     Args:
+        data: a data set, such as omniglot; all by default
         results: the folder of records
-        out: the Markdown page to write; printed by default
+        out: the Markdown page to write, with a picture beside it for each data set; printed by default
     """
-    from nopal.recipes.judging import results_table
+    from nopal.recipes.table import results_table
 
-    page = results_table(results, out)
+    page = results_table(None if data == "all" else data, results, out)
     if out is None:
         print(page)
     else:

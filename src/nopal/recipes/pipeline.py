@@ -20,7 +20,7 @@ from nopal.errors import NopalError
 from nopal.evaluation import evaluate
 from nopal.learners.learner import MetaLearner
 from nopal.loop import Hook, Moment
-from nopal.partitions import Partitions, from_kmeans, from_labels
+from nopal.partitions import Partitions, from_hyperplanes, from_kmeans, from_labels, from_random_labels
 from nopal.recipes.loading import calibrated_like, key_of, keys, options_of
 from nopal.recipes.measuring import EVALUATION_SEED, TEST_QUERIES
 from nopal.recipes.options import (
@@ -31,7 +31,7 @@ from nopal.recipes.options import (
     check_positive,
     to_plain,
 )
-from nopal.report import contact_sheet
+from nopal.report import cluster_sheet, contact_sheet
 from nopal.runs import (
     Checkpointer,
     Checkpoints,
@@ -59,16 +59,30 @@ def fit_encoder(images: ImageSet, options: EncoderOptions, data: str = "") -> En
 
 
 def cluster(vectors: Float[np.ndarray, "n d"] | Float[Array, "n d"], options: PartitionOptions) -> Partitions:
-    """Partitions by k-means as `options` say."""
-    options = options.for_images(len(vectors))
+    """Partitions as `options` say."""
+    options, key = options.for_images(len(vectors)), key_of(options.seed)
+    clusters: int = options.clusters  # type: ignore[assignment]
+    if options.how == "random":
+        return from_random_labels(len(vectors), clusters=clusters, partitions=options.partitions, key=key)
+    if options.how == "hyperplanes":
+        return from_hyperplanes(
+            vectors,
+            way=clusters,
+            partitions=options.partitions,
+            margin=options.margin,
+            min_members=options.min_members or 6,
+            reach=options.reach,
+            key=key,
+        )
     return from_kmeans(
         vectors,
-        clusters=options.clusters,  # type: ignore[arg-type]
+        clusters=clusters,
         partitions=options.partitions,
         scaled=options.scaled,
         min_members=options.min_members,
         min_kept=options.min_kept,
-        key=key_of(options.seed),
+        repeats=options.repeats,
+        key=key,
     )
 
 
@@ -112,18 +126,24 @@ def make_partitions(
     partitions: PartitionOptions | None,
     encoded: Encoded | None = None,
 ) -> Partitions:
-    """Partitions from labels or, where options are given, from k-means on encoded images; those are kept in the run
-    folder.
+    """Partitions from labels or, where options are given, of encoded images (random ones need no encoder); those are
+    kept in the run folder.
 
     Runs that go side by side share the work by `encoded`. Of several processes the first makes the partitions for all.
     """
-    if encoder is None or partitions is None:
+    if partitions is None:
         return from_labels(images.need_labels())
     kept, encoded = run.path / "partitions.npz", {} if encoded is None else encoded
 
     def make() -> dict[str, Any]:
         if kept.exists():
             return Partitions.load(kept).as_arrays()
+        if encoder is None:
+            if partitions.how != "random":
+                raise NopalError(f"Partitions by {partitions.how} need vectors; name an encoder.")
+            made = cluster(np.zeros((len(images), 1), np.float32), partitions)
+            made.save(kept)
+            return made.as_arrays()
         if encoder not in encoded:
             encode = fit_encoder(images, encoder, data=f"{len(images)} meta-training images")
             encoded[encoder] = encode, encode(images.images)
@@ -131,6 +151,7 @@ def make_partitions(
         encode.save(run.path / "encoder.npz")
         made = cluster(vectors, partitions)
         made.save(kept)
+        draw_clusters(images, made, run.path / "clusters.png")
         return made.as_arrays()
 
     with undone_if_refused(run):
@@ -144,7 +165,7 @@ def undone_if_refused(run: RunFolder) -> Iterator[None]:
         yield
     except NopalError:
         if is_first() and not run.metrics.exists():
-            for name in ("config.json", "environment.json", "encoder.npz", "partitions.npz"):
+            for name in ("config.json", "environment.json", "encoder.npz", "partitions.npz", "clusters.png"):
                 (run.path / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 run.path.rmdir()
@@ -270,6 +291,11 @@ def validate_on(images: ImageSet, training: Classification, log: MetricsLog | No
             log.log(moment.step, {"validation_score": scores.mean})
 
     return validate
+
+
+def draw_clusters(images: ImageSet, partitions: Partitions, path: Path) -> None:
+    """Some clusters of the first partition, as a picture."""
+    cluster_sheet(images.images, partitions).savefig(path, dpi=120)
 
 
 def draw_tasks(tasks: Classification, path: Path) -> None:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 from rich.console import Console
 
 from nopal.data.images import ImageSet, Splits
 from nopal.distributed import from_first
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner
+from nopal.recipes import mnist, omniglot
+from nopal.recipes.baseline_options import BaselineOptions, ClusterMatchingOptions
+from nopal.recipes.baselines import Chosen
+from nopal.recipes.loading import key_of
 from nopal.recipes.measuring import as_score, measure
-from nopal.recipes.omniglot import ROWS
-from nopal.recipes.options import Experiment, NearestNeighbourOptions, to_plain
+from nopal.recipes.options import EncoderOptions, Experiment, FromScratchOptions, to_plain
 from nopal.recipes.pipeline import begin_run, fit_encoder, make_partitions, meta_train
-from nopal.recipes.recipe import Budget, Recipe
+from nopal.recipes.recipe import Budget, Difficulty, Recipe
 from nopal.recipes.sources import load_splits
 from nopal.runs import Stopwatch, check_writable, make_record, write_record
 
-RECIPES = {recipe.name: recipe for recipe in ROWS}
+RECIPES = {recipe.name: recipe for recipe in (*omniglot.ROWS, *mnist.ROWS)}
 
 
 def find_recipe(name: str) -> Recipe:
@@ -59,7 +62,7 @@ def judge(
     recipe: Recipe,
     experiment: Experiment,
     seed: int,
-    learner: Learner,
+    learner: Learner | Callable[[Difficulty], Learner],
     x: object,
     splits: Splits,
     results: str | Path,
@@ -80,12 +83,13 @@ def judge(
 
     found = measure(learner, x, splits.test.need_labels(), recipe.difficulties, episodes=episodes, report=show)
     training, full = experiment.training, recipe.experiment.training
+    chosen = {"chosen": learner.settings} if isinstance(learner, Chosen) else {}
     record = make_record(
         recipe=recipe.name,
         learner=recipe.title,
         data=recipe.data,
         seed=seed,
-        config=to_plain(experiment),
+        config=to_plain(experiment) | chosen,
         steps=training.steps if training else 0,
         published_steps=full.steps if full else 0,
         scores=[as_score(at, scores, recipe.published.get(at)) for at, scores in found.items()],
@@ -96,19 +100,18 @@ def judge(
 
 def prepare(
     recipe: Recipe, experiment: Experiment, splits: Splits, folder: str | Path, resume: bool
-) -> tuple[Learner, object]:
-    """The learner, meta-trained where it has to be, and the test images or vectors that it is judged on."""
+) -> tuple[Learner | Callable[[Difficulty], Learner], object]:
+    """The learner, meta-trained where it has to be, or a function that chooses one for each difficulty; and the test
+    images or vectors that it is judged on."""
     images: ImageSet = splits.train
     options = experiment.learner
-    if isinstance(options, NearestNeighbourOptions) or experiment.training is None:
-        if experiment.encoder is None:
-            raise NopalError(f"The recipe {recipe.name} names no encoder, which nearest neighbours need.")
-        encoder = experiment.encoder
-
-        def embed() -> dict[str, Any]:
-            return {"vectors": fit_encoder(images, encoder, data=recipe.data)(splits.test.images)}
-
-        return options.build(images.shape, 0, jax.random.key(0)), from_first(embed)["vectors"]
+    if isinstance(options, FromScratchOptions):
+        weights = key_of(0)
+        return lambda difficulty: options.build(images.shape, difficulty[0], weights), splits.test.images
+    if isinstance(options, BaselineOptions) or experiment.training is None:
+        if experiment.encoder is None or not isinstance(options, BaselineOptions):
+            raise NopalError(f"The recipe {recipe.name} names no encoder or no training, which its learner needs.")
+        return prepare_baseline(options, experiment.encoder, splits, recipe.data)
     made = origin(recipe, experiment)
     run = begin_run(folder, images.shape, options, experiment.training, made=made, resume=resume)
     partitions = make_partitions(run, images, experiment.encoder, experiment.partitions)
@@ -116,9 +119,31 @@ def prepare(
     return learner, splits.test.images
 
 
+def prepare_baseline(
+    options: BaselineOptions, encoder: EncoderOptions, splits: Splits, data: str
+) -> tuple[Chosen, object]:
+    """A baseline that chooses by the meta-validation images, and the vectors of the test images. Of several processes
+    the first encodes for all."""
+    held_out = splits.validation
+
+    def embed() -> dict[str, Any]:
+        encode = fit_encoder(splits.train, encoder, data=data)
+        vectors = {"test": encode(splits.test.images)}
+        if held_out:
+            vectors["validation"] = encode(held_out.images)
+        if isinstance(options, ClusterMatchingOptions):
+            vectors["train"] = encode(splits.train.images)
+        return vectors
+
+    vectors = from_first(embed)
+    validation = (vectors["validation"], held_out.need_labels()) if held_out else None
+    return Chosen(options.offer(lambda: vectors["train"], key_of(0)), validation), vectors["test"]
+
+
 def origin(recipe: Recipe, experiment: Experiment) -> dict[str, Any]:
     """Where the tasks of a run come from, as its configuration says."""
     made: dict[str, Any] = {"recipe": recipe.name, "encoder": None, "partitions": None}
-    if experiment.encoder and experiment.partitions:
-        made |= {"encoder": to_plain(experiment.encoder), "partitions": to_plain(experiment.partitions)}
+    if experiment.partitions:
+        encoder = experiment.encoder
+        made |= {"encoder": encoder and to_plain(encoder), "partitions": to_plain(experiment.partitions)}
     return made

@@ -17,7 +17,7 @@ from nopal.errors import NopalError
 from nopal.learners.learner import MetaLearner
 from nopal.loop import Moment
 from nopal.partitions import Partitions
-from nopal.recipes.options import NearestNeighbourOptions
+from nopal.recipes.options import MetaLearnerOptions
 from nopal.recipes.pipeline import Encoded, Training, begin_run, make_partitions, progress_of, undone_if_refused
 from nopal.recipes.recipe import Budget, Recipe
 from nopal.recipes.running import judge, origin
@@ -46,7 +46,7 @@ def run_seeds(
         raise NopalError("The number of seeds is 0; expected at least 1.")
     experiments = [recipe.at(budget, seed, steps, partitions) for seed in seeds]
     options = recipe.experiment.learner
-    if isinstance(options, NearestNeighbourOptions) or recipe.experiment.training is None:
+    if not isinstance(options, MetaLearnerOptions) or recipe.experiment.training is None:
         raise NopalError(f"The recipe {recipe.name} trains nothing that a seed could change; run it with one seed.")
     from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
     splits = load_splits(recipe.data)
