@@ -63,6 +63,7 @@ def encode(
     split: Split = "train",
     encoder: EncoderOptions = EncoderOptions(),
     size: int | None = None,
+    resume: bool = False,
 ) -> None:
     """Turn images into vectors: OUT gets the images and vectors, and the encoder is kept beside it.
 
@@ -72,14 +73,15 @@ def encode(
         split: which part of a named data set
         encoder: what turns an image into a vector
         size: resize a folder's images to this many pixels a side
+        resume: where the encoder is trained, go on from its last checkpoint
     """
     from nopal.data import save_arrays
-    from nopal.recipes.pipeline import fit_encoder
+    from nopal.recipes.encoding import fit_encoder
     from nopal.recipes.sources import load_images, name_of
 
     check_archive(out)
     images = load_images(source, split=split, size=size)
-    fitted = fit_encoder(images, encoder, data=name_of(source))
+    fitted = fit_encoder(images, encoder, name_of(source), folder=out.with_suffix(".encoder"), resume=resume)
     vectors = fitted(images.images)
     save_arrays(out, images, vectors)
     kept = fitted.save(out.with_suffix(".encoder.npz"))

@@ -1,10 +1,11 @@
-"""The Omniglot rows of CACTUs (Hsu, Levine, Finn 2019, arXiv 1810.02334) that need no trained encoder: pixels and
-oracles."""
+"""The Omniglot rows of CACTUs (Hsu, Levine, Finn 2019, arXiv 1810.02334) on pixels,
+on ACAI's embedding, and oracles."""
 
 from __future__ import annotations
 
 import dataclasses
 
+from nopal.encoders.acai import PUBLISHED
 from nopal.recipes.options import (
     EncoderOptions,
     Experiment,
@@ -40,6 +41,8 @@ PROTONET_BUDGETS: dict[Budget, int] = {"demo": 50, "hour": 2_000, "published": 3
 
 PCA = EncoderOptions("pca", 64)
 ZCA = EncoderOptions("zca")
+ACAI = EncoderOptions("acai", acai=PUBLISHED["omniglot"])
+ACAI_BUDGETS: dict[Budget, int] = {"demo": 300, "hour": 25_000, "published": PUBLISHED["omniglot"].steps}
 CLUSTERS = PartitionOptions(clusters=500, partitions=100)
 
 
@@ -59,6 +62,7 @@ def _row(
         DIFFICULTIES,
         published,
         budgets if experiment.training else {},
+        ACAI_BUDGETS if experiment.encoder == ACAI else {},
         note,
     )
 
@@ -99,6 +103,25 @@ ROWS = (
         Experiment(CACTUS_PROTONET, PCA, CLUSTERS, PROTONET_TRAINING),
         {},
         "not in the paper: the better pixel embedding",
+    ),
+    _row(
+        "acai-knn",
+        "kNN on ACAI",
+        Experiment(NearestNeighbourOptions(), ACAI),
+        _published("[MEM]", {(5, 1): 57.46, (5, 5): 81.16, (20, 1): 39.73, (20, 5): 66.38}),
+    ),
+    _row(
+        "acai-cactus-maml",
+        "CACTUs-MAML on ACAI",
+        Experiment(CACTUS_MAML, ACAI, CLUSTERS, MAML_TRAINING),
+        _published("[2ND]", {(5, 1): 68.84, (20, 5): 73.36})
+        | _published("[IMG] poster", {(5, 5): 87.78, (20, 1): 48.09}),
+    ),
+    _row(
+        "acai-cactus-protonet",
+        "CACTUs-ProtoNets on ACAI",
+        Experiment(CACTUS_PROTONET, ACAI, CLUSTERS, PROTONET_TRAINING),
+        _published("[2ND]", {(5, 1): 68.12, (5, 5): 83.58, (20, 1): 47.75, (20, 5): 66.27}),
     ),
     _row(
         "oracle-maml",

@@ -14,12 +14,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from nopal.data.images import ImageSet
-from nopal.encoders import PCA, ZCA, Encoder, Raw
 from nopal.errors import NopalError
 from nopal.evaluation import evaluate
 from nopal.learners.learner import MetaLearner
 from nopal.loop import Hook, Moment
 from nopal.partitions import Partitions, from_kmeans, from_labels
+from nopal.recipes.encoding import fit_encoder
 from nopal.recipes.loading import calibrated_like, key_of, keys, options_of
 from nopal.recipes.measuring import EVALUATION_SEED, TEST_QUERIES
 from nopal.recipes.options import (
@@ -30,30 +30,11 @@ from nopal.recipes.options import (
     check_positive,
     to_plain,
 )
+from nopal.recipes.watching import refuse_fewer, watched
 from nopal.report import contact_sheet
-from nopal.runs import (
-    Checkpointer,
-    Checkpoints,
-    Every,
-    Interrupts,
-    MetricsLog,
-    NaNGuard,
-    Progress,
-    RunFolder,
-    Stopwatch,
-    open_run,
-)
+from nopal.runs import Checkpoints, Every, MetricsLog, RunFolder, open_run
 from nopal.tasks.classification import Classification
 from nopal.training import calibrate, initial_state, make_optimiser, train
-
-
-def fit_encoder(images: ImageSet, options: EncoderOptions, data: str = "") -> Encoder:
-    """The encoder that `options` name, fitted on the images."""
-    if options.name == "raw":
-        return Raw.fit(images.images, data=data)
-    if options.name == "zca":
-        return ZCA.fit(images.images, data=data)
-    return PCA.fit(images.images, dimensions=options.dimensions, whiten=options.name == "pca_whitened", data=data)
 
 
 def cluster(vectors: Float[np.ndarray, "n d"] | Float[Array, "n d"], options: PartitionOptions) -> Partitions:
@@ -91,9 +72,8 @@ def begin_run(
     if every < 1:
         raise NopalError(f"Checkpoints are to be written every {every} steps; expected at least 1.")
     eqx.filter_eval_shape(learner.build, shape, training.way, keys(training.seed)[0])
-    done = Checkpoints(Path(path) / "checkpoints", read_only=True).latest() if resume else None
-    if done and done > training.steps:
-        raise NopalError(f"The run in {path} has done {done} steps already; expected at least as many steps.")
+    if resume:
+        refuse_fewer(Path(path), training.steps)
     choices = {"learner": to_plain(learner), "training": to_plain(training)}
     config = choices | {"shape": shape, "made": made, "every": every}
     return open_run(path, config, resume=resume, may_differ=["training.steps"])
@@ -110,7 +90,9 @@ def make_partitions(
     if kept.exists():
         return Partitions.load(kept)
     with _undone_if_refused(run):
-        encode = fit_encoder(images, encoder, data=f"{len(images)} meta-training images")
+        encode = fit_encoder(
+            images, encoder, f"{len(images)} meta-training images", folder=run.path / "encoder", resume=True
+        )
         encode.save(run.path / "encoder.npz")
         made = cluster(encode(images.images), partitions)
         made.save(kept)
@@ -123,7 +105,7 @@ def _undone_if_refused(run: RunFolder) -> Iterator[None]:
     try:
         yield
     except NopalError:
-        if not run.metrics.exists():
+        if not run.metrics.exists() and not (run.path / "encoder").exists():
             for name in ("config.json", "environment.json", "encoder.npz", "partitions.npz"):
                 (run.path / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
@@ -160,16 +142,10 @@ def meta_train(
     if start:
         state = run.checkpoints.restore(state, start)
     draw_tasks(tasks, run.path / "tasks.png")
-    every, clock = run.config["every"], Stopwatch(run.path / "seconds.txt")
-    with (
-        MetricsLog(run.path, every=every, resume_step=start) as log,
-        Progress(training.steps, start, label) as progress,
-        Interrupts(run.checkpoints) as interrupts,
-    ):
-        hooks: list[Hook] = [NaNGuard(), log]
+    with watched(run, training.steps, start, label) as (log, hooks):
+        own: list[Hook] = []
         if validation is not None:
-            hooks.append(Every(max(training.steps // 10, 1), validate_on(validation, tasks, log)))
-        save = Checkpointer(run.checkpoints, every, last=training.steps)
+            own.append(Every(max(training.steps // 10, 1), validate_on(validation, tasks, log)))
         trained = train(
             fresh,
             tasks,
@@ -177,8 +153,8 @@ def meta_train(
             tasks_per_step=training.tasks_per_step,
             optimiser=optimiser,
             key=key,
-            hooks=[*hooks, save, lambda _: clock.write(), progress, interrupts],
-            chunk=min(every, 20),
+            hooks=hooks(*own),
+            chunk=min(run.config["every"], 20),
             state=state,
             start=start,
         )

@@ -86,7 +86,7 @@ def prepare(
     if isinstance(options, NearestNeighbourOptions) or experiment.training is None:
         if experiment.encoder is None:
             raise NopalError(f"The recipe {recipe.name} names no encoder, which nearest neighbours need.")
-        encode = fit_encoder(images, experiment.encoder, data=recipe.data)
+        encode = fit_encoder(images, experiment.encoder, recipe.data, folder=Path(folder) / "encoder", resume=resume)
         return options.build(images.shape, 0, jax.random.key(0)), encode(splits.test.images)
     made: dict[str, Any] = {"recipe": recipe.name, "encoder": None, "partitions": None}
     if experiment.encoder and experiment.partitions:

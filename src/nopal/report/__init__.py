@@ -2,6 +2,7 @@
 
 from nopal.report.contact_sheet import contact_sheet
 from nopal.report.curves import curves_figure
+from nopal.report.image_grid import image_grid
 from nopal.report.page import Markup, Picture, Section, report_page, write_page
 from nopal.report.tables import Row, html_table, markdown_table, results_page, rows_of, table_legend, text_table
 
@@ -13,6 +14,7 @@ __all__ = [
     "contact_sheet",
     "curves_figure",
     "html_table",
+    "image_grid",
     "markdown_table",
     "report_page",
     "results_page",
