@@ -126,13 +126,13 @@ def test_fit_then_predict(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
 KILLED = """
 import os, signal, sys
 from nopal.cli import run
-from nopal.recipes import pipeline
+from nopal.recipes import watching
 
-class Killer(pipeline.Progress):
+class Killer(watching.Progress):
     def __call__(self, moment):
         os.kill(os.getpid(), signal.SIGKILL)
 
-pipeline.Progress = Killer
+watching.Progress = Killer
 run(sys.argv[1:])
 """
 

@@ -136,7 +136,7 @@ def gradients(
     encoder, decoder, critic = networks
     m = len(x)
 
-    def reconstruct_and_mix(encoder: ConvEncoder, decoder: ConvDecoder) -> Float[Array, "2*m h w c"]:
+    def reconstruct_and_mix(encoder: ConvEncoder, decoder: ConvDecoder) -> Float[Array, "both h w c"]:
         h = encoder(x)
         return decoder(jnp.concatenate([h, mix(h, share)]))
 
@@ -213,12 +213,14 @@ class ACAI(Encoder):
         """
         options = dataclasses.replace(options, steps=options.steps if steps is None else steps)
         options.check(len(images))
+        if start > options.steps:
+            raise NopalError(f"The run has done {start} steps already, more than {options.steps}; ask for as many.")
         of_weights, of_steps = jax.random.split(key)
         state = jax.tree.map(jnp.copy, state or initial_state(images.shape[3], options, of_weights))
         parts = (np.asarray(fitted(images[i : i + BATCH], options.width)) for i in range(0, len(images), BATCH))
         pixels = jnp.asarray(np.concatenate([np.rint(255 * part).astype(np.uint8) for part in parts]))
         mesh = device_mesh(min(device_mesh(devices).size, options.batch // 2))
-        step = ACAIStep(pixels, options, mesh, _group(options.batch, mesh))
+        step = ACAIStep(pixels, options, mesh, group_size(options.batch, mesh))
         step, state, on_mesh = replicate((step, state, of_steps), mesh)
         trained = run(step, state, on_mesh, options.steps, start=start, chunk=chunk, hooks=hooks)
         networks = jax.tree.map(jnp.asarray, jax.device_get((trained.encoder, trained.decoder)))
@@ -229,7 +231,8 @@ class ACAI(Encoder):
     def blank(cls, shape: tuple[int, int, int], record: str, arrays: dict[str, Array]) -> ACAI:
         options = ACAIOptions(**json.loads(record)["options"])
         state = eqx.filter_eval_shape(initial_state, shape[2], options, jax.random.key(0))
-        return cls(shape=shape, record=record, encoder=state.encoder, decoder=state.decoder)
+        encoder, decoder = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (state.encoder, state.decoder))
+        return cls(shape=shape, record=record, encoder=encoder, decoder=decoder)
 
     @property
     def options(self) -> ACAIOptions:
@@ -257,7 +260,7 @@ def fitted(images: Shaped[Array | np.ndarray, "b h w c"], width: int) -> Float[A
     return jnp.einsum("ph,bhwc,qw->bpqc", rows, x, columns)
 
 
-def _group(batch: int, mesh: Mesh) -> int:
+def group_size(batch: int, mesh: Mesh) -> int:
     """Images that a device takes at once: on a CPU a few, whose maps stay in cache; elsewhere its whole share."""
     share = batch // mesh.size
     most = 4 if jax.default_backend() == "cpu" else share

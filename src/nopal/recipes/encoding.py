@@ -45,7 +45,8 @@ def train_acai(
     Raises `Interrupted` after Ctrl-C and `NopalError` for a folder that is in use and where the loss is no number.
     """
     options.acai.check(len(images))
-    refuse_fewer(folder, options.acai.steps)
+    key, steps = key_of(options.seed), options.acai.steps
+    refuse_fewer(folder, steps)
     config = {"encoder": to_plain(options), "shape": images.shape, "images": len(images), "every": every}
     run = open_run(folder, config, resume=resume, may_differ=["encoder.acai.steps"])
     finished = folder / "encoder.npz"
@@ -53,7 +54,7 @@ def train_acai(
         found = load_encoder(finished)
         if isinstance(found, ACAI) and found.options == options.acai:
             return found
-    key, steps, start = key_of(options.seed), options.acai.steps, run.checkpoints.latest() or 0
+    start = run.checkpoints.latest() or 0
     state = run.checkpoints.restore(initial_state(images.shape[2], options.acai, key), start) if start else None
     with watched(run, steps, start, "ACAI") as (_, hooks):
         encoder = ACAI.fit(
