@@ -314,6 +314,7 @@ def run_recipe(
     out: Path | None = None,
     results: Path = Path("results"),
     episodes: int = 1000,
+    encoder: Path | None = None,
     resume: bool = False,
 ) -> None:
     """Go from raw data to a row of a table, beside the published number.
@@ -327,6 +328,7 @@ def run_recipe(
         out: the run folder; runs/NAME-BUDGET-SEED by default
         results: folder for the record
         episodes: test tasks for each difficulty
+        encoder: the file of an encoder that was fitted before, such as one that took hours, in place of a new one
         resume: go on with an interrupted run
     """
     from nopal.recipes import running
@@ -343,6 +345,7 @@ def run_recipe(
         steps=steps,
         partitions=partitions,
         episodes=episodes,
+        encoder=encoder,
         console=console,
     )
     say(f"The record: {record}")

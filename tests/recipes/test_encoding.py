@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import signal
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from nopal.encoders import ACAI, ACAIOptions, load_encoder
 from nopal.loop import Moment
 from nopal.recipes import watching
 from nopal.recipes.encoding import fit_encoder, train_acai
+from nopal.recipes.judging import write_report
 from nopal.recipes.options import EncoderOptions
 from nopal.runs import Interrupted
 
@@ -42,6 +44,15 @@ def test_what_is_left_behind(whole: Path, images: ImageSet) -> None:
     for name in ("reconstructions.png", "interpolations.png"):
         assert (whole / name).read_bytes().startswith(b"\x89PNG")
     assert load_encoder(whole / "encoder.npz")(images.images).shape == (24, 48)
+
+
+def test_a_report_shows_it(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run" / "encoder")
+    (tmp_path / "run" / "config.json").write_text("{}")
+    write_report([tmp_path / "run"], tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    for words in ("What its encoder keeps", "Reconstructions by", "Interpolations by", "Loss of the encoder of"):
+        assert words in page
 
 
 def test_a_stopped_run_goes_on_as_if_never_stopped(

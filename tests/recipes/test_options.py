@@ -8,6 +8,7 @@ import jax
 import pytest
 
 from nopal import NopalError
+from nopal.encoders import ACAIOptions
 from nopal.recipes.options import (
     EncoderOptions,
     Experiment,
@@ -36,6 +37,12 @@ def test_an_experiment_survives_json() -> None:
     assert from_plain(Experiment, json.loads(json.dumps(to_plain(whole)))) == whole
     alone = Experiment(NearestNeighbourOptions())
     assert from_plain(Experiment, json.loads(json.dumps(to_plain(alone)))) == alone
+
+
+def test_only_a_trained_encoder_has_choices_of_training() -> None:
+    assert to_plain(EncoderOptions("pca", 9)) == {"name": "pca", "dimensions": 9}
+    trained = EncoderOptions("acai", acai=ACAIOptions(steps=7), seed=3)
+    assert from_plain(EncoderOptions, json.loads(json.dumps(to_plain(trained)))) == trained
 
 
 def test_unknown_choices_are_refused() -> None:

@@ -109,6 +109,7 @@ ROWS = (
         "kNN on ACAI",
         Experiment(NearestNeighbourOptions(), ACAI),
         _published("[MEM]", {(5, 1): 57.46, (5, 5): 81.16, (20, 1): 39.73, (20, 5): 66.38}),
+        "one encoder serves all rows on ACAI: give its file by --encoder",
     ),
     _row(
         "acai-cactus-maml",

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from nopal.data.images import ImageSet
+from nopal.encoders import Encoder
 from nopal.errors import NopalError
 from nopal.evaluation import evaluate
 from nopal.learners.learner import MetaLearner
@@ -80,21 +81,24 @@ def begin_run(
 
 
 def make_partitions(
-    run: RunFolder, images: ImageSet, encoder: EncoderOptions | None, partitions: PartitionOptions | None
+    run: RunFolder,
+    images: ImageSet,
+    encoder: EncoderOptions | Encoder | None,
+    partitions: PartitionOptions | None,
 ) -> Partitions:
-    """Partitions from labels or, where options are given, from k-means on encoded images; those are kept in the run
-    folder."""
+    """Partitions from labels or, where there are options, from k-means on images encoded by an encoder that is there or
+    to be fitted; both are kept in the run folder."""
     if encoder is None or partitions is None:
         return from_labels(images.need_labels())
     kept = run.path / "partitions.npz"
     if kept.exists():
         return Partitions.load(kept)
     with _undone_if_refused(run):
-        encode = fit_encoder(
-            images, encoder, f"{len(images)} meta-training images", folder=run.path / "encoder", resume=True
-        )
-        encode.save(run.path / "encoder.npz")
-        made = cluster(encode(images.images), partitions)
+        data, folder = f"{len(images)} meta-training images", run.path / "encoder"
+        if isinstance(encoder, EncoderOptions):
+            encoder = fit_encoder(images, encoder, data, folder=folder, resume=True)
+        encoder.save(run.path / "encoder.npz")
+        made = cluster(encoder(images.images), partitions)
         made.save(kept)
     return made
 

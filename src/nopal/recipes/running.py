@@ -9,6 +9,7 @@ import jax
 from rich.console import Console
 
 from nopal.data.images import ImageSet, Splits
+from nopal.encoders import Encoder, load_encoder
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner
 from nopal.recipes.measuring import as_score, measure
@@ -40,17 +41,20 @@ def run_recipe(
     steps: int | None = None,
     partitions: int | None = None,
     episodes: int = 1000,
+    encoder: Path | None = None,
     console: Console,
 ) -> Path:
     """Load, encode, cluster, meta-train and evaluate as the recipe says, and write the record into `results`.
 
-    The run's files go into `folder`; `steps` and `partitions` override the budget's. Returns the record's path.
+    The run's files go into `folder`; `steps` and `partitions` override the budget's. `encoder` is the
+    file of an encoder to take in place of fitting one. Returns the record's path.
     """
     experiment = recipe.at(budget, seed, steps, partitions)
+    given = given_encoder(recipe, encoder) if encoder else None
     check_writable(Path(results) / recipe.name / "record.json")
     splits = load_splits(recipe.data)
     clock = Stopwatch(Path(folder) / "seconds.txt")
-    learner, x = prepare(recipe, experiment, splits, folder, resume)
+    learner, x = prepare(recipe, experiment, splits, folder, resume, given)
 
     def show(difficulty: tuple[int, int], scores: object) -> None:
         published = recipe.published.get(difficulty)
@@ -68,7 +72,7 @@ def run_recipe(
         learner=recipe.title,
         data=recipe.data,
         seed=seed,
-        config=to_plain(experiment),
+        config=to_plain(experiment) | ({"encoder": given.made} if given else {}),
         steps=training.steps if training else 0,
         published_steps=full.steps if full else 0,
         scores=[as_score(at, scores, recipe.published.get(at)) for at, scores in found.items()],
@@ -77,8 +81,22 @@ def run_recipe(
     return write_record(results, record)
 
 
+def given_encoder(recipe: Recipe, path: Path) -> Encoder:
+    """The encoder of a file; raises `NopalError` where the recipe asks for none or for another kind."""
+    given, options = load_encoder(path), recipe.experiment.encoder
+    asked = options.name.partition("_")[0] if options else "none"
+    if given.made["encoder"].lower() != asked:
+        raise NopalError(f"{path} holds the encoder {given.made['encoder']}, but {recipe.name} asks for {asked}.")
+    return given
+
+
 def prepare(
-    recipe: Recipe, experiment: Experiment, splits: Splits, folder: str | Path, resume: bool
+    recipe: Recipe,
+    experiment: Experiment,
+    splits: Splits,
+    folder: str | Path,
+    resume: bool,
+    given: Encoder | None = None,
 ) -> tuple[Learner, object]:
     """The learner, meta-trained where it has to be, and the test images or vectors that it is judged on."""
     images: ImageSet = splits.train
@@ -86,12 +104,15 @@ def prepare(
     if isinstance(options, NearestNeighbourOptions) or experiment.training is None:
         if experiment.encoder is None:
             raise NopalError(f"The recipe {recipe.name} names no encoder, which nearest neighbours need.")
-        encode = fit_encoder(images, experiment.encoder, recipe.data, folder=Path(folder) / "encoder", resume=resume)
+        encode = given or fit_encoder(
+            images, experiment.encoder, recipe.data, folder=Path(folder) / "encoder", resume=resume
+        )
         return options.build(images.shape, 0, jax.random.key(0)), encode(splits.test.images)
     made: dict[str, Any] = {"recipe": recipe.name, "encoder": None, "partitions": None}
     if experiment.encoder and experiment.partitions:
-        made |= {"encoder": to_plain(experiment.encoder), "partitions": to_plain(experiment.partitions)}
+        encoder = given.made if given else to_plain(experiment.encoder)
+        made |= {"encoder": encoder, "partitions": to_plain(experiment.partitions)}
     run = begin_run(folder, images.shape, options, experiment.training, made=made, resume=resume)
-    partitions = make_partitions(run, images, experiment.encoder, experiment.partitions)
+    partitions = make_partitions(run, images, given or experiment.encoder, experiment.partitions)
     learner = meta_train(run, images, partitions, validation=splits.validation, label=recipe.name)
     return learner, splits.test.images
