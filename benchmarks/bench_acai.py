@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-STEPS = 2
+STEPS = 10  # half a chunk of `ACAI.fit`
 
 
 def main() -> None:
