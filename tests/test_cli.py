@@ -139,16 +139,28 @@ def test_fit_then_predict(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out.startswith(f"queries/2.png: {rows[1]['class']} (")
 
 
+def test_an_encoder_is_trained_and_trained_further(here: Path) -> None:
+    line = "encode new.npz trained.npz --encoder.name acai --encoder.acai.width 8 --encoder.acai.depth 2"
+    assert go(f"{line} --encoder.acai.steps 2") == 0
+    encoder = nopal.encoders.load_encoder(here / "trained.encoder.npz")
+    with np.load(here / "trained.npz") as file:
+        np.testing.assert_array_equal(encoder(file["X"]), file["Z"])
+    assert go(f"{line} --encoder.acai.steps 4") == 2
+    assert go(f"{line} --encoder.acai.steps 4 --resume") == 0
+    assert nopal.encoders.load_encoder(here / "trained.encoder.npz").made["options"]["steps"] == 4
+    assert (here / "trained.encoder" / "interpolations.png").exists()
+
+
 KILLED = """
 import os, signal, sys
 from nopal.cli import run
-from nopal.recipes import pipeline
+from nopal.recipes import watching
 
-class Killer(pipeline.Progress):
+class Killer(watching.Progress):
     def __call__(self, moment):
         os.kill(os.getpid(), signal.SIGKILL)
 
-pipeline.Progress = Killer
+watching.Progress = Killer
 run(sys.argv[1:])
 """
 
@@ -177,6 +189,7 @@ def test_killed_and_resumed(stages: Path, here: Path) -> None:
         ("encode letters.npz vectors", "The file to write is vectors; expected a name that ends in .npz"),
         ("encode letters.npz notes.txt/vectors.npz", "can't be written"),
         ("encode lonely x.npz", "64 dimensions were asked of 1 images"),
+        ("encode letters.npz x.npz --encoder.name acai --encoder.acai.batch 3", "The batch has 3 images"),
         ("partition nan.npz x.npz", "are not all finite"),
         ("partition few.npz x.npz --clusters 10", "10 clusters were asked for; expected between 1 and 9"),
         (

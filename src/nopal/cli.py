@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import rich.box
 import rich.table
@@ -97,6 +97,7 @@ def encode(
     split: Split = "train",
     encoder: EncoderOptions = EncoderOptions(),
     size: int | None = None,
+    resume: bool = False,
 ) -> None:
     """Turn images into vectors: OUT gets the images and vectors, and the encoder is kept beside it.
 
@@ -106,14 +107,15 @@ def encode(
         split: which part of a named data set
         encoder: what turns an image into a vector
         size: resize a folder's images to this many pixels a side
+        resume: where the encoder is trained, go on from its last checkpoint
     """
     from nopal.data import save_arrays
-    from nopal.recipes.pipeline import fit_encoder
+    from nopal.recipes.encoding import fit_encoder
     from nopal.recipes.sources import load_images, name_of
 
     check_archive(out)
     images = load_images(source, split=split, size=size)
-    fitted = fit_encoder(images, encoder, data=name_of(source))
+    fitted = fit_encoder(images, encoder, name_of(source), folder=out.with_suffix(".encoder"), resume=resume)
     vectors = fitted(images.images)
     save_arrays(out, images, vectors)
     kept = fitted.save(out.with_suffix(".encoder.npz"))
@@ -368,7 +370,11 @@ def recipes() -> None:
     table.add_column("steps: demo, hour, published")
     for recipe in RECIPES.values():
         published = "\n".join(f"{n}x{k}: {p.mean} {p.source}" for (n, k), p in recipe.published.items())
-        steps = ", ".join(f"{steps:,}" for steps in recipe.budgets.values())
+        lines = [", ".join(f"{steps:,}" for steps in recipe.budgets.values())]
+        if recipe.encoder_budgets:
+            encoders = [recipe.at(budget).encoder for budget in get_args(Budget)]
+            lines.append("encoder: " + ", ".join(f"{encoder.acai.steps:,}" for encoder in encoders if encoder))
+        steps = "\n".join(filter(None, lines))
         table.add_row(f"[bold]{recipe.name}[/bold]\n{recipe.title}", published or "-", steps or "no training")
     console.print(table)
 
@@ -385,6 +391,7 @@ def run_recipe(
     out: Path | None = None,
     results: Path = Path("results"),
     episodes: int = 1000,
+    encoder: Path | None = None,
     resume: bool = False,
     together: Together = Processes(),
 ) -> None:
@@ -400,6 +407,7 @@ def run_recipe(
         out: the run folder; runs/NAME-BUDGET-SEED by default, and OUT-SEED where there are several seeds
         results: folder for the record
         episodes: test tasks for each difficulty
+        encoder: the file of an encoder that was fitted before, such as one that took hours, in place of a new one
         resume: go on with an interrupted run
         together: several processes
     """
@@ -415,6 +423,7 @@ def run_recipe(
         "steps": steps,
         "partitions": partitions,
         "episodes": episodes,
+        "encoder": encoder,
         "console": console,
     }
     base = out or Path("runs") / f"{name}-{budget}"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nopal import NopalError
+from nopal.encoders import ACAIOptions
 from nopal.recipes.baseline_options import (
     BaselineOptions,
     ClusterMatchingOptions,
@@ -45,6 +46,12 @@ def test_an_experiment_survives_json() -> None:
     assert from_plain(Experiment, json.loads(json.dumps(to_plain(whole)))) == whole
     alone = Experiment(NearestNeighbourOptions())
     assert from_plain(Experiment, json.loads(json.dumps(to_plain(alone)))) == alone
+
+
+def test_only_a_trained_encoder_has_choices_of_training() -> None:
+    assert to_plain(EncoderOptions("pca", 9)) == {"name": "pca", "dimensions": 9}
+    trained = EncoderOptions("acai", acai=ACAIOptions(steps=7), seed=3)
+    assert from_plain(EncoderOptions, json.loads(json.dumps(to_plain(trained)))) == trained
 
 
 def test_unknown_choices_are_refused() -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from nopal import NopalError
 from nopal.data.images import ImageSet, Splits
+from nopal.encoders import PCA, ACAIOptions, Raw
 from nopal.recipes.baseline_options import LogisticOptions, NearestNeighbourOptions
 from nopal.recipes.options import (
     EncoderOptions,
@@ -125,6 +126,18 @@ def test_random_tasks_need_no_encoder(tmp_path: Path) -> None:
         run(Recipe("letters-cut", "", "letters", experiment, ((2, 1),)), tmp_path / "other")
 
 
+def test_an_encoder_that_is_there_already(tmp_path: Path) -> None:
+    images = NAMED["letters"]().train.images
+    kept = Raw.fit(images, data="kept").save(tmp_path / "raw.npz")
+    other = PCA.fit(images, dimensions=2).save(tmp_path / "pca.npz")
+    with pytest.raises(NopalError, match=r"pca\.npz holds the encoder PCA, but letters-protonet asks for raw"):
+        run(TRAINED, tmp_path, encoder=other)
+    run(TRAINED, tmp_path, encoder=kept)
+    (record,) = read_records(tmp_path / "results")
+    assert record["config"]["encoder"]["data"] == "kept"
+    assert (tmp_path / "run" / "encoder.npz").exists()
+
+
 def test_places_are_looked_at_first(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
     with pytest.raises(NopalError, match="results is no folder"):
@@ -160,4 +173,9 @@ def test_budgets() -> None:
     published = TRAINED.at("published", seed=1)
     assert published.training == TrainingOptions(way=2, query=1, tasks_per_step=1, steps=40, seed=1)
     assert published.partitions == PartitionOptions(clusters=3, partitions=1, seed=1)
+    acai = find_recipe("omniglot-acai-knn")
+    assert acai.at("published").encoder == EncoderOptions("acai", acai=ACAIOptions(steps=2**18))
+    small = acai.at("demo", seed=3).encoder
+    assert small is not None
+    assert (small.acai.steps, small.seed) == (300, 3)
     assert TRAINED.at("demo", steps=9).training == TrainingOptions(way=2, query=1, tasks_per_step=1, steps=9)

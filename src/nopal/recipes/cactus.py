@@ -57,6 +57,8 @@ LEAKING_MLP = MLPStoppedOnQueriesOptions(units=(128, 512), dropouts=(0.2, 0.5))
 
 MAML_BUDGETS: dict[Budget, int] = {"demo": 100, "hour": 5_000, "published": 30_000}
 PROTONET_BUDGETS: dict[Budget, int] = {"demo": 50, "hour": 2_000, "published": 30_000}
+ENCODER_BUDGETS: dict[Budget, int] = {"demo": 300, "hour": 25_000}
+"""Steps of an encoder that is trained; as published otherwise."""
 RANDOM_PARTITIONS = 2_400
 """One for every hundred training tasks; hyperplanes and random labels have so many."""
 
@@ -77,6 +79,8 @@ class Table:
         """A recipe named after the data set and `name`; `published` is the name of the row it stands beside, if
         another."""
         budgets = MAML_BUDGETS if isinstance(experiment.learner, MAMLOptions) else PROTONET_BUDGETS
+        encoder = experiment.encoder
+        trained = encoder is not None and encoder.name == "acai" and encoder.acai.steps > 0
         return Recipe(
             f"{self.data}-{name}",
             title,
@@ -85,6 +89,7 @@ class Table:
             self.difficulties,
             self.published.get(published or name, {}),
             budgets if experiment.training else {},
+            ENCODER_BUDGETS if trained else {},
             note=note,
         )
 
@@ -105,8 +110,9 @@ class Table:
         matching = ClusterMatchingOptions(self.clusters)
         for_maml = self.clustering() if pixels else self.clustering(7, 0.75)
         for_protonet = self.clustering() if pixels else self.clustering(16, 0.8, repeats=3)
+        note = "" if pixels else "one encoder serves all rows on it: give its file by --encoder"
         return (
-            self.row(f"{short}-knn", f"kNN on {title}", Experiment(NEIGHBOURS, encoder)),
+            self.row(f"{short}-knn", f"kNN on {title}", Experiment(NEIGHBOURS, encoder), note),
             self.row(f"{short}-linear", f"linear on {title}", Experiment(LINEAR, encoder)),
             self.row(
                 f"{short}-mlp",

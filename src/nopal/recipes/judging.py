@@ -164,6 +164,8 @@ def write_report(paths: Sequence[Path], out: Path) -> None:
     ]
     if pictures:
         sections.append(Section("What it learned from", pictures))
+    if shown := [picture for name, run in runs.items() for picture in _of_encoder(name, run.path / "encoder")]:
+        sections.append(Section("What its encoder keeps", shown))
     for name, run in runs.items():
         if (run.path / "partitions.npz").exists():
             sections.append(_clusters(name, run))
@@ -178,6 +180,19 @@ def _clusters(name: str, run: RunFolder) -> Section:
         drawn = f"Some clusters of the first partition of {name}."
         parts.append(Picture(_picture(run.path / "clusters.png"), drawn, f"{drawn} The number is that of members."))
     return Section(f"The clusters of {name}", [*parts, summaries_table(summarise(made))])
+
+
+def _of_encoder(name: str, folder: Path) -> list[Picture]:
+    """What the encoder of a run left in its folder, where it was trained."""
+    if not (folder / "reconstructions.png").exists():
+        return []
+    curve = curves_figure({name: folder / "metrics.csv"}, metric="loss")
+    known, between = (_picture(folder / f"{kind}.png") for kind in ("reconstructions", "interpolations"))
+    return [
+        Picture(known, f"Reconstructions by the encoder of {name}", "Images, and what was decoded from their vectors."),
+        Picture(between, f"Interpolations by the encoder of {name}", "Decoded on the way from one vector to another."),
+        Picture(curve, f"Loss of the encoder of {name}", "Loss of the autoencoder."),
+    ]
 
 
 def _picture(path: Path) -> Figure:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from jaxtyping import PRNGKeyArray
 
+from nopal.encoders.acai import ACAIOptions
 from nopal.errors import NopalError
 from nopal.learners.from_scratch import FromScratch
 from nopal.learners.maml import MAML, Rates, Reduction
@@ -23,10 +24,14 @@ from nopal.recipes.baseline_options import BaselineOptions
 class EncoderOptions:
     """What turns an image into a vector."""
 
-    name: Literal["raw", "pca", "pca_whitened", "zca"] = "pca"
-    """raw pixels, principal components (plain or whitened), or ZCA-whitened pixels"""
+    name: Literal["raw", "pca", "pca_whitened", "zca", "acai"] = "pca"
+    """raw pixels, principal components (plain or whitened), ZCA-whitened pixels, or an autoencoder that is trained"""
     dimensions: int = 64
     """number of principal components; raw and zca keep one for each pixel"""
+    acai: ACAIOptions = dataclasses.field(default=ACAIOptions(), metadata={"where": "acai"})
+    """the autoencoder"""
+    seed: int = dataclasses.field(default=0, metadata={"where": "acai"})
+    """of the autoencoder's initial weights and batches"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,9 +258,12 @@ def check_positive(options: Any, *names: str) -> None:
 
 
 def to_plain(options: Any) -> dict[str, Any]:
-    """What JSON can hold; a learner's options carry the name of their method."""
+    """What JSON can hold; a learner's options carry the name of their method, and of an encoder's only those count that
+    belong to its name."""
     plain = {}
     for field in dataclasses.fields(options):
+        if field.metadata.get("where") not in (None, getattr(options, "name", None)):
+            continue
         value = getattr(options, field.name)
         plain[field.name] = to_plain(value) if dataclasses.is_dataclass(value) else value
     if method := getattr(options, "method", None):

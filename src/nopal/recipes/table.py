@@ -26,10 +26,8 @@ _KINDS = {
     "cluster-matching": "cluster matching on {}",
     "cactus-maml": "CACTUs-MAML on {}",
     "cactus-protonet": "CACTUs-ProtoNets on {}",
-    "hyperplanes-maml": "MAML on {} cut by hyperplanes",
-    "single-maml": "CACTUs-MAML on one partition of {}",
 }
-_ENCODERS = {"acai": "ACAI", "bigan": "BiGAN"}
+_ENCODERS = {"bigan": "BiGAN"}
 
 
 def results_table(data: str | None, results: Path, out: Path | None) -> str:

@@ -4,6 +4,7 @@ from nopal.report.cluster_sheet import cluster_sheet, summaries_csv, summaries_t
 from nopal.report.comparison import as_svg, comparison_figure
 from nopal.report.contact_sheet import contact_sheet
 from nopal.report.curves import curves_figure
+from nopal.report.image_grid import image_grid
 from nopal.report.page import Markup, Picture, Section, report_page, write_page
 from nopal.report.tables import (
     Row,
@@ -28,6 +29,7 @@ __all__ = [
     "contact_sheet",
     "curves_figure",
     "html_table",
+    "image_grid",
     "markdown_table",
     "report_page",
     "results_page",

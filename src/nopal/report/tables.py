@@ -66,7 +66,7 @@ def unmeasured(
         {"metric": "accuracy", "way": way, "shot": shot, "mean": None, "published": mean, "published_source": source}
         for (way, shot), (mean, source) in published.items()
     ]
-    return {"recipe": recipe, "learner": learner, "data": data, "scores": scores, "hardware": None}
+    return {"recipe": recipe, "learner": learner, "data": data, "seed": None, "scores": scores, "hardware": None}
 
 
 def rows_of(record: Record) -> list[Row]:
