@@ -225,7 +225,7 @@ def test_other_images_are_resized():
         ({"latent_width": 8}, "latent width is 8 for images of width 8"),
         ({"batch": 7}, "The batch has 7 images; expected an even number"),
         ({"batch": 0}, "The batch has 0 images"),
-        ({"steps": 0}, "The choice steps is 0; expected a number above 0"),
+        ({"steps": -1}, "The number of steps is -1"),
         ({"depth": -1}, "The choice depth is -1"),
         ({"rate": float("nan")}, "The choice rate is nan"),
         ({"weight": -0.5}, "The critic's weight is -0.5"),
