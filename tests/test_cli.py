@@ -99,13 +99,29 @@ def test_stages(stages: Path, here: Path, capsys: pytest.CaptureFixture[str]) ->
     assert go("report stages/run --out page.html") == 0
     page = (here / "page.html").read_text(encoding="utf-8")
     assert all(words in page for words in ("ProtoNets", "new.npz", "Learning curves", "A training task of stages/run"))
-    assert go("table stages/run/results --out docs/results.md") == 0
+    assert go("table --results stages/run/results --out docs/results.md") == 0
     assert "](../stages/run/results/evaluation/" in (here / "docs" / "results.md").read_text()
+
+
+def test_partitions_have_a_page_or_their_numbers(stages: Path, here: Path) -> None:
+    line = "partition stages/vectors.npz other.npz --partitions 2 --min-members 6"
+    assert go(f"{line} --how hyperplanes --clusters 3 --margin 0.1 --report other.html") == 0
+    page = (here / "other.html").read_text(encoding="utf-8")
+    assert all(words in page for words in ("2 partitions of 600 vectors", "purity", "Clusters of partition 1"))
+    assert go(f"{line} --how random --clusters 20 --report other.csv") == 0
+    rows = list(csv.DictReader((here / "other.csv").read_text().splitlines()))
+    assert [int(row["clusters"]) for row in rows] == [20, 20]
+    assert all(float(row["purity"]) < 0.3 for row in rows)
+    np.save(here / "z.npy", np.load(stages / "vectors.npz")["Z"])
+    assert go("partition z.npy other.npz --clusters 20 --partitions 1 --report other.html") == 0
+    assert "Clusters of partition" not in (here / "other.html").read_text(encoding="utf-8")
 
 
 def test_fit_then_predict(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert go(f"fit photos fitted --size 10 --partitions.partitions 2 --encoder.dimensions 8 {TRAIN} {LEARNER}") == 0
     assert "nopal predict fitted SUPPORT IMAGES" in capsys.readouterr().out
+    assert go("report fitted --out fitted.html") == 0
+    assert "The clusters of fitted" in (here / "fitted.html").read_text(encoding="utf-8")
     config = json.loads((here / "fitted" / "config.json").read_text())
     assert (config["shape"], config["made"]["partitions"]["clusters"]) == ([10, 10, 1], 30)
 
@@ -123,16 +139,28 @@ def test_fit_then_predict(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out.startswith(f"queries/2.png: {rows[1]['class']} (")
 
 
+def test_an_encoder_is_trained_and_trained_further(here: Path) -> None:
+    line = "encode new.npz trained.npz --encoder.name acai --encoder.acai.width 8 --encoder.acai.depth 2"
+    assert go(f"{line} --encoder.acai.steps 2") == 0
+    encoder = nopal.encoders.load_encoder(here / "trained.encoder.npz")
+    with np.load(here / "trained.npz") as file:
+        np.testing.assert_array_equal(encoder(file["X"]), file["Z"])
+    assert go(f"{line} --encoder.acai.steps 4") == 2
+    assert go(f"{line} --encoder.acai.steps 4 --resume") == 0
+    assert nopal.encoders.load_encoder(here / "trained.encoder.npz").made["options"]["steps"] == 4
+    assert (here / "trained.encoder" / "interpolations.png").exists()
+
+
 KILLED = """
 import os, signal, sys
 from nopal.cli import run
-from nopal.recipes import pipeline
+from nopal.recipes import watching
 
-class Killer(pipeline.Progress):
+class Killer(watching.Progress):
     def __call__(self, moment):
         os.kill(os.getpid(), signal.SIGKILL)
 
-pipeline.Progress = Killer
+watching.Progress = Killer
 run(sys.argv[1:])
 """
 
@@ -161,8 +189,13 @@ def test_killed_and_resumed(stages: Path, here: Path) -> None:
         ("encode letters.npz vectors", "The file to write is vectors; expected a name that ends in .npz"),
         ("encode letters.npz notes.txt/vectors.npz", "can't be written"),
         ("encode lonely x.npz", "64 dimensions were asked of 1 images"),
+        ("encode letters.npz x.npz --encoder.name acai --encoder.acai.batch 3", "The batch has 3 images"),
         ("partition nan.npz x.npz", "are not all finite"),
         ("partition few.npz x.npz --clusters 10", "10 clusters were asked for; expected between 1 and 9"),
+        (
+            "partition few.npz x.npz --how hyperplanes --clusters 2 --margin 9",
+            "of the 9 vectors on one side, outside a",
+        ),
         ("partition few.npz few.npz", "The file to write, few.npz, is the one to read"),
         ("partition notes.txt x.npz", "notes.txt can't be read as NumPy arrays"),
         ("train letters.npz few.npz run", "few.npz is damaged or was not written by Nopal"),
@@ -173,7 +206,7 @@ def test_killed_and_resumed(stages: Path, here: Path) -> None:
         ("evaluate nowhere new.npz", "There is no folder nowhere"),
         ("evaluate photos new.npz --at five", "'five' is no difficulty; expected way x shot"),
         ("report", "No run folder was named"),
-        ("table nowhere", "There is no folder nowhere"),
+        ("table --results nowhere", "There is no folder nowhere"),
         ("run nothing", "There is no recipe named 'nothing'"),
         ("predict nowhere support queries", "There is no folder nowhere"),
         ("predict nowhere support queries --out empty", "The file empty can't be written (it is a folder)"),
@@ -226,7 +259,7 @@ def test_exit_status(error: BaseException, monkeypatch: pytest.MonkeyPatch, caps
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("nopal.recipes.judging.results_table", fail)
+    monkeypatch.setattr("nopal.recipes.table.results_table", fail)
     interrupted = error is KeyboardInterrupt
     assert go("table") == (130 if interrupted else 2)
     assert capsys.readouterr().err == f"nopal: {'Stopped; what was written stays.' if interrupted else 'Two words.'}\n"

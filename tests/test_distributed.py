@@ -27,15 +27,15 @@ OPTIONS = (
 COMMAND = """
 import os, sys
 import jax
-from nopal.recipes import pipeline
+from nopal.recipes import watching
 
-class Trouble(pipeline.NaNGuard):
+class Trouble(watching.NaNGuard):
     def __call__(self, moment):
         if moment.step == step and jax.process_index() == process:
             os.kill(os.getpid(), number)
 
 process, number, step = map(int, sys.argv.pop(1).split(","))
-pipeline.NaNGuard = Trouble
+watching.NaNGuard = Trouble
 from nopal.__main__ import main
 main()
 """

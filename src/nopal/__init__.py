@@ -7,6 +7,7 @@ from nopal.prediction import predict
 from nopal.recipes.loading import load
 from nopal.seeds import train_seeds
 from nopal.training import calibrate, train
+from nopal.tuning import tune
 
 __all__ = [
     "NopalError",
@@ -24,4 +25,5 @@ __all__ = [
     "tasks",
     "train",
     "train_seeds",
+    "tune",
 ]

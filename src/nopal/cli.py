@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import rich.box
 import rich.table
@@ -97,6 +97,7 @@ def encode(
     split: Split = "train",
     encoder: EncoderOptions = EncoderOptions(),
     size: int | None = None,
+    resume: bool = False,
 ) -> None:
     """Turn images into vectors: OUT gets the images and vectors, and the encoder is kept beside it.
 
@@ -106,14 +107,15 @@ def encode(
         split: which part of a named data set
         encoder: what turns an image into a vector
         size: resize a folder's images to this many pixels a side
+        resume: where the encoder is trained, go on from its last checkpoint
     """
     from nopal.data import save_arrays
-    from nopal.recipes.pipeline import fit_encoder
+    from nopal.recipes.encoding import fit_encoder
     from nopal.recipes.sources import load_images, name_of
 
     check_archive(out)
     images = load_images(source, split=split, size=size)
-    fitted = fit_encoder(images, encoder, data=name_of(source))
+    fitted = fit_encoder(images, encoder, name_of(source), folder=out.with_suffix(".encoder"), resume=resume)
     vectors = fitted(images.images)
     save_arrays(out, images, vectors)
     kept = fitted.save(out.with_suffix(".encoder.npz"))
@@ -126,6 +128,7 @@ def partition(
     /,
     *,
     options: Annotated[PartitionOptions, arg(name="")] = PartitionOptions(),
+    report: Path | None = None,
 ) -> None:
     """Cluster vectors many times over: OUT gets the partitions from which tasks are made.
 
@@ -133,18 +136,28 @@ def partition(
         vectors: an .npz file of `nopal encode` (or any with Z), or an .npy file
         out: the .npz file to write
         options: how to cluster
+        report: a page to write about every partition, with pictures of clusters where VECTORS has images; a name that
+            ends in .csv gets the numbers alone
     """
     from nopal.data import load_vectors
     from nopal.partitions import summarise
+    from nopal.recipes.clusters import write_clusters
     from nopal.recipes.pipeline import cluster
     from nopal.recipes.sources import load_labels
+    from nopal.runs import check_writable
 
     check_archive(out, vectors)
+    if report:
+        check_writable(report)
     rows, labels = load_vectors(vectors), load_labels(vectors)
     made = cluster(rows, options)
     made.save(out)
     members = max(options.min_members, 6)
-    console.print(summary_table(summarise(made, members, labels), members))
+    found = summarise(made, members, labels)
+    console.print(summary_table(found, members))
+    if report:
+        write_clusters(report, made, found, vectors, members)
+        say(f"What they are like: {report}")
     say(f"The partitions: {out}")
 
 
@@ -227,9 +240,11 @@ def evaluate(
     split: Split = "test",
     episodes: int = 1000,
     encoder: Path | None = None,
+    baselines: tuple[Literal["knn", "linear", "mlp"], ...] = ("knn",),
+    tune_on: str | None = None,
     out: Path | None = None,
 ) -> None:
-    """Judge a run's learner on human-labelled tasks, beside nearest neighbours on the embedding it was trained from.
+    """Judge a run's learner on human-labelled tasks, beside baselines on the embedding it was trained from.
 
     Args:
         run: the run folder
@@ -237,12 +252,26 @@ def evaluate(
         at: difficulties, as way x shot
         split: which part of a named data set
         episodes: test tasks for each difficulty
-        encoder: the encoder's file, for nearest neighbours; the run's own by default, where it made one
+        encoder: the encoder's file, for baselines; the run's own by default, where it made one
+        baselines: nearest neighbours, logistic regression, a perceptron with dropout
+        tune_on: labelled images of other classes on which to choose the baselines' hyper-parameters; of a data set by
+            name, its validation part
         out: folder for the record (JSON) and the scores (CSV); the run folder by default
     """
     from nopal.recipes.judging import judge_run
 
-    judge_run(run, source, [parse_difficulty(text) for text in at], split, episodes, out or run, encoder, console)
+    judge_run(
+        run,
+        source,
+        [parse_difficulty(text) for text in at],
+        split,
+        episodes,
+        out or run,
+        encoder,
+        console,
+        baselines,
+        tune_on,
+    )
 
 
 def report(runs: Annotated[tuple[Path, ...], arg(metavar="RUN...")], /, *, out: Path = Path("report.html")) -> None:
@@ -340,8 +369,12 @@ def recipes() -> None:
     table.add_column("published percent (way x shot)")
     table.add_column("steps: demo, hour, published")
     for recipe in RECIPES.values():
-        published = ", ".join(f"{n}x{k}: {p.mean} {p.source}" for (n, k), p in recipe.published.items())
-        steps = ", ".join(f"{steps:,}" for steps in recipe.budgets.values())
+        published = "\n".join(f"{n}x{k}: {p.mean} {p.source}" for (n, k), p in recipe.published.items())
+        lines = [", ".join(f"{steps:,}" for steps in recipe.budgets.values())]
+        if recipe.encoder_budgets:
+            encoders = [recipe.at(budget).encoder for budget in get_args(Budget)]
+            lines.append("encoder: " + ", ".join(f"{encoder.acai.steps:,}" for encoder in encoders if encoder))
+        steps = "\n".join(filter(None, lines))
         table.add_row(f"[bold]{recipe.name}[/bold]\n{recipe.title}", published or "-", steps or "no training")
     console.print(table)
 
@@ -358,6 +391,7 @@ def run_recipe(
     out: Path | None = None,
     results: Path = Path("results"),
     episodes: int = 1000,
+    encoder: Path | None = None,
     resume: bool = False,
     together: Together = Processes(),
 ) -> None:
@@ -373,6 +407,7 @@ def run_recipe(
         out: the run folder; runs/NAME-BUDGET-SEED by default, and OUT-SEED where there are several seeds
         results: folder for the record
         episodes: test tasks for each difficulty
+        encoder: the file of an encoder that was fitted before, such as one that took hours, in place of a new one
         resume: go on with an interrupted run
         together: several processes
     """
@@ -388,6 +423,7 @@ def run_recipe(
         "steps": steps,
         "partitions": partitions,
         "episodes": episodes,
+        "encoder": encoder,
         "console": console,
     }
     base = out or Path("runs") / f"{name}-{budget}"
@@ -401,16 +437,23 @@ def run_recipe(
         say("The records: " + ", ".join(map(str, records)))
 
 
-def table(results: Annotated[Path, arg(metavar="RESULTS")] = Path("results"), /, *, out: Path | None = None) -> None:
-    """Make the page of results from the records.
+def table(
+    data: Annotated[str, arg(metavar="DATA")] = "all",
+    /,
+    *,
+    results: Path = Path("results"),
+    out: Path | None = None,
+) -> None:
+    """Make the page of results from the records, own numbers and published ones side by side.
 
     Args:
+        data: a data set, such as omniglot; all by default
         results: the folder of records
-        out: the Markdown page to write; printed by default
+        out: the Markdown page to write, with a picture beside it for each data set; printed by default
     """
-    from nopal.recipes.judging import results_table
+    from nopal.recipes.table import results_table
 
-    page = results_table(results, out)
+    page = results_table(None if data == "all" else data, results, out)
     if out is None:
         print(page)
     else:

@@ -88,7 +88,7 @@ def _scores(
         learner, tasks, key = eqx.combine(arrays, static)
         draw, noise = jax.random.split(jax.random.fold_in(key, number))
         episode = tasks.sample(draw)
-        predict = learner.adapt(episode.support, key=noise, steps=steps)
-        return episode.target.score(predict(episode.query.x), episode.query.y).mean()
+        outputs = learner.answer(episode, key=noise, steps=steps)
+        return episode.target.score(outputs, episode.query.y).mean()
 
     return map_over_tasks(score, arrays, episodes, mesh, at_once)

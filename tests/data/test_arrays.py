@@ -97,6 +97,19 @@ def test_vectors_have_three_names(save, name):
 def test_vectors_may_lie_alone(tmp_path):
     np.save(tmp_path / "z.npy", np.eye(2))
     assert load_vectors(tmp_path / "z.npy").tolist() == [[1, 0], [0, 1]]
+
+
+def test_vectors_of_a_npy_file_are_mapped_into_memory_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("nopal.data.arrays.BLOCK", 8)
+    z = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+    np.save(tmp_path / "z.npy", z)
+    found = load_vectors(tmp_path / "z.npy")
+    assert isinstance(found, np.memmap)
+    assert (found == z).all()
+    z[[4, 6], 1] = np.inf
+    np.save(tmp_path / "z.npy", z)
+    with pytest.raises(NopalError, match="row 4 is the first of 2"):
+        load_vectors(tmp_path / "z.npy")
     with pytest.raises(NopalError, match="holds one array without a name; images are expected under the name X"):
         load_arrays(tmp_path / "z.npy")
 

@@ -8,7 +8,13 @@ from jax import lax
 
 from nopal.nets.convolution import convolve, max_pool
 
-SHAPES = [((3, 6, 7, 2), (3, 3)), ((1, 1, 2, 1), (3, 3)), ((2, 6, 5, 2), (2, 5)), ((2, 7, 4, 2), (1, 1))]
+SHAPES = [
+    ((3, 6, 7, 2), (3, 3)),
+    ((1, 1, 2, 1), (3, 3)),
+    ((2, 6, 5, 2), (2, 5)),
+    ((2, 7, 4, 2), (1, 1)),
+    ((2, 5, 4, 17), (3, 3)),
+]
 
 
 def ours(x, kernel, stride):
@@ -49,10 +55,14 @@ def test_values_and_gradients_are_those_of_xla(shape, size, stride):
         np.testing.assert_allclose(a, b, atol=1e-4)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-def test_second_derivatives_are_those_of_xla_with_a_kernel_for_each_task(stride):
+@pytest.mark.parametrize(("stride", "channels"), [(1, 2), (1, 17), (2, 2)])
+def test_second_derivatives_are_those_of_xla_with_a_kernel_for_each_task(stride, channels):
     """The curvature of a loss along a direction, forward and reverse over reverse: what MAML is made of."""
-    x, kernel, along = normal(3, 2, 5, 6, 2), normal(3, 3, 3, 2, 4, seed=1), normal(3, 3, 3, 2, 4, seed=2)
+    x, kernel, along = (
+        normal(3, 2, 5, 6, channels),
+        normal(3, 3, 3, channels, 4, seed=1),
+        normal(3, 3, 3, channels, 4, seed=2),
+    )
 
     def curvature(function):
         def of_task(x, kernel, along):

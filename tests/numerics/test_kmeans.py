@@ -90,6 +90,17 @@ def test_the_same_key_gives_the_same_partitions_whatever_their_number():
     assert (fit_kmeans(z, scale[:P], K, key=jax.random.key(0)).assignments == few.assignments).all()
 
 
+def test_of_several_repeats_each_partition_keeps_its_tightest():
+    z, scale = blobs(), scales()
+    one_by_one = [fit_kmeans(z, scale, K, key=key) for key in jax.random.split(jax.random.key(0), 3)]
+    found = fit_kmeans(z, scale, K, key=jax.random.key(0), repeats=3)
+    every = np.array([fit.inertia for fit in one_by_one])
+    assert (found.inertia == every.min(0)).all()
+    for p, best in enumerate(every.argmin(0)):
+        assert (found.assignments[p] == one_by_one[best].assignments[p]).all()
+        assert (found.centroids[p] == one_by_one[best].centroids[p]).all()
+
+
 def test_every_partition_stops_by_itself_and_a_looser_tolerance_stops_earlier():
     z, scale = blobs(), scales()
     strict = fit_kmeans(z, scale, K, key=jax.random.key(0), tolerance=0.0).iterations
@@ -138,7 +149,7 @@ def test_rows_are_drawn_by_weight():
 def test_seeds_lie_in_distinct_blobs():
     centres = 100 * np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
     z = np.repeat(centres, 30, axis=0) + 0.01 * blobs(600, 4)
-    seeds = kmeans._seed(jnp.asarray(z), jnp.ones(4), jax.random.key(0), 20, 4)
+    seeds = kmeans.choose_seeds(jnp.asarray(z), jnp.ones(4), jax.random.key(0), 20, 4)
     assert sorted(np.asarray(seeds) // 30) == list(range(20))
 
 

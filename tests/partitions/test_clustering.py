@@ -21,7 +21,7 @@ def pretend(monkeypatch):
     def prepare(*answers):
         calls, rest = [], iter(answers)
 
-        def fit(z, scales, clusters, *, key):
+        def fit(z, scales, clusters, *, key, repeats):
             calls.append((scales, key))
             return KMeans(np.asarray(next(rest), np.int32), None, None, None)
 
@@ -97,7 +97,17 @@ def test_without_a_share_everything_is_accepted(pretend):
 
 
 def test_no_partitions_are_refused():
-    with pytest.raises(NopalError, match="0 partitions were asked for"):
+    with pytest.raises(NopalError, match="0 partitions by 1 repeats were asked for"):
         from_kmeans(Z, clusters=4, partitions=0, key=KEY)
     with pytest.raises(NopalError, match="121 clusters were asked for"):
         from_kmeans(Z, clusters=121, partitions=1, key=KEY)
+
+
+def test_vectors_in_a_file_are_streamed_where_they_are_many(tmp_path, monkeypatch):
+    np.save(tmp_path / "z.npy", Z)
+    whole = from_kmeans(Z, clusters=5, partitions=2, key=KEY)
+    monkeypatch.setattr(clustering, "fit_kmeans", None)
+    assert (from_kmeans(Z, clusters=5, partitions=2, rows_at_once=50, key=KEY).assignments == whole.assignments).all()
+    monkeypatch.setattr(clustering, "IN_MEMORY", 100)
+    mapped = np.load(tmp_path / "z.npy", mmap_mode="r")
+    assert (from_kmeans(mapped, clusters=5, partitions=2, key=KEY).assignments == whole.assignments).all()

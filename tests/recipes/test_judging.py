@@ -15,9 +15,10 @@ from nopal import NopalError
 from nopal.data import save_arrays
 from nopal.data.images import ImageSet
 from nopal.encoders import Raw
-from nopal.recipes.judging import judge_run, results_table, write_report
+from nopal.recipes.judging import judge_run, write_report
 from nopal.recipes.options import ProtoNetOptions, TrainingOptions
 from nopal.recipes.pipeline import begin_run
+from nopal.recipes.table import results_table
 from nopal.runs import Checkpoints, read_records
 
 SHAPE = (8, 8, 1)
@@ -57,10 +58,18 @@ def test_records_and_scores(place: Path, tmp_path: Path) -> None:
     assert len((tmp_path / "scores.csv").read_text().splitlines()) == 3
     assert "100.0" in said
     assert "Above nearest neighbours on the same tasks, in points: 3-way 1-shot" in said
-    page = results_table(tmp_path / "results", tmp_path / "docs" / "page.md")
+    page = results_table(None, tmp_path / "results", tmp_path / "docs" / "page.md")
     assert (tmp_path / "docs" / "page.md").read_text() == page
     assert f"(../results/{knn['file']})" in page
-    assert f"(results/{knn['file']})" in results_table(tmp_path / "results", tmp_path / "page.md")
+    assert f"(results/{knn['file']})" in results_table(None, tmp_path / "results", tmp_path / "page.md")
+
+
+def test_baselines_are_chosen_on_other_labelled_images(place: Path, tmp_path: Path) -> None:
+    judge(place, out=tmp_path, encoder=place / "raw.npz", baselines=("knn", "linear"), tune_on=str(place / "easy.npz"))
+    knn, linear, learner = read_records(tmp_path / "results")
+    assert linear["learner"] == "linear on the embedding"
+    assert (set(knn["config"]["chosen"]), set(linear["config"]["chosen"]["3x1"])) == ({"3x1"}, {"strength"})
+    assert "chosen" not in learner["config"]
 
 
 def test_a_folder_is_brought_to_the_shape_of_the_run(place: Path, tmp_path: Path) -> None:

@@ -5,15 +5,25 @@ from __future__ import annotations
 import json
 
 import jax
+import numpy as np
 import pytest
 
 from nopal import NopalError
+from nopal.encoders import ACAIOptions
+from nopal.recipes.baseline_options import (
+    BaselineOptions,
+    ClusterMatchingOptions,
+    LogisticOptions,
+    MLPHeadOptions,
+    MLPStoppedOnQueriesOptions,
+    NearestNeighbourOptions,
+)
 from nopal.recipes.options import (
     EncoderOptions,
     Experiment,
+    FromScratchOptions,
     LearnerOptions,
     MAMLOptions,
-    NearestNeighbourOptions,
     PartitionOptions,
     ProtoNetOptions,
     TrainingOptions,
@@ -25,7 +35,7 @@ from nopal.recipes.options import (
 
 @pytest.mark.parametrize(
     "options",
-    [MAMLOptions(adapted=("*.kernel",), inner_rate=0.5), ProtoNetOptions(filters=7), NearestNeighbourOptions(3)],
+    [MAMLOptions(adapted=("*.kernel",), inner_rate=0.5), ProtoNetOptions(filters=7), NearestNeighbourOptions((3,))],
 )
 def test_learners_survive_json(options: LearnerOptions) -> None:
     assert from_plain(LearnerOptions, json.loads(json.dumps(to_plain(options)))) == options
@@ -36,6 +46,12 @@ def test_an_experiment_survives_json() -> None:
     assert from_plain(Experiment, json.loads(json.dumps(to_plain(whole)))) == whole
     alone = Experiment(NearestNeighbourOptions())
     assert from_plain(Experiment, json.loads(json.dumps(to_plain(alone)))) == alone
+
+
+def test_only_a_trained_encoder_has_choices_of_training() -> None:
+    assert to_plain(EncoderOptions("pca", 9)) == {"name": "pca", "dimensions": 9}
+    trained = EncoderOptions("acai", acai=ACAIOptions(steps=7), seed=3)
+    assert from_plain(EncoderOptions, json.loads(json.dumps(to_plain(trained)))) == trained
 
 
 def test_unknown_choices_are_refused() -> None:
@@ -58,7 +74,36 @@ def test_learners_are_built_as_the_options_say() -> None:
     assert learner.network.head.kernel.shape == (4, 6)
     protonet = ProtoNetOptions(filters=4, downsample="stride").build((8, 8, 1), 6, jax.random.key(0))
     assert (protonet.network.shape, protonet.network.head, protonet.statistics) == ((8, 8, 1), None, "running")
-    assert NearestNeighbourOptions(3).build((8, 8, 1), 0, jax.random.key(0)).neighbours == 3
+    scratch = FromScratchOptions(filters=4, rate=0.25, steps=7).build((8, 8, 1), 6, jax.random.key(0))
+    assert (scratch.untrained.inner_rate, scratch.untrained.test_steps, scratch.statistics) == (0.25, 7, "support")
+
+
+def test_baselines_offer_what_the_options_say() -> None:
+    key = jax.random.key(0)
+
+    def of(options: BaselineOptions, support: int = 5) -> list:
+        return options.offer(lambda: np.eye(6, dtype=np.float32), key)(support)
+
+    assert [(s, learner.neighbours) for s, learner in of(NearestNeighbourOptions((1, 5, 9)))] == [
+        ({"neighbours": 1}, 1),
+        ({"neighbours": 5}, 5),
+    ]
+    assert [float(learner.strength) for _, learner in of(LogisticOptions((0.5, 2.0)))] == [0.5, 2.0]
+    made = of(MLPHeadOptions((4, 8), (0.0,), (3, 7)))
+    assert [(learner.units, int(learner.epochs)) for _, learner in made] == [(4, 3), (4, 7), (8, 3), (8, 7)]
+    (leak,) = of(MLPStoppedOnQueriesOptions())
+    assert (type(leak[1]).__name__, int(leak[1].epochs)) == ("MLPStoppedOnQueries", 500)
+    (matching,) = of(ClusterMatchingOptions(clusters=6, repeats=1))
+    assert matching[1].centroids.shape == (6, 6)
+    with pytest.raises(NopalError, match="begin at 6, but the support set has 5 examples"):
+        of(NearestNeighbourOptions((6,)))
+    for empty, name in (
+        (NearestNeighbourOptions(()), "neighbours"),
+        (LogisticOptions(()), "strength"),
+        (MLPHeadOptions(units=()), "units"),
+    ):
+        with pytest.raises(NopalError, match=f"The grid of {name} is empty"):
+            of(empty)
 
 
 @pytest.mark.parametrize(("name", "value"), [("steps", 0), ("outer_rate", float("nan")), ("clip", -1.0)])

@@ -15,7 +15,7 @@ from nopal.data.images import ImageSet
 from nopal.learners.learner import MetaLearner
 from nopal.loop import Moment
 from nopal.partitions import Partitions, from_labels
-from nopal.recipes import pipeline
+from nopal.recipes import pipeline, watching
 from nopal.recipes.loading import load, steps_done
 from nopal.recipes.options import EncoderOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
 from nopal.recipes.pipeline import begin_run, cluster, fit_encoder, meta_train
@@ -61,12 +61,12 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Stopper(pipeline.Progress):
+    class Stopper(watching.Progress):
         def __call__(self, moment: Moment) -> None:
             signal.raise_signal(signal.SIGTERM)
 
     with monkeypatch.context() as patched:
-        patched.setattr(pipeline, "Progress", Stopper)
+        patched.setattr(watching, "Progress", Stopper)
         with pytest.raises(Interrupted) as stopped:
             meta_train(begin(tmp_path / "run"), images, partitions)
     assert (stopped.value.step, stopped.value.exit_code) == (5, 143)

@@ -11,10 +11,12 @@ from rich.console import Console
 
 from nopal import NopalError
 from nopal.data.images import ImageSet, Splits
+from nopal.encoders import PCA, ACAIOptions, Raw
+from nopal.recipes.baseline_options import LogisticOptions, NearestNeighbourOptions
 from nopal.recipes.options import (
     EncoderOptions,
     Experiment,
-    NearestNeighbourOptions,
+    FromScratchOptions,
     PartitionOptions,
     ProtoNetOptions,
     TrainingOptions,
@@ -81,11 +83,83 @@ def test_a_row_without_training(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_row_is_tuned_for_each_difficulty_on_meta_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.repeat(np.arange(3), 8)
+    noise = np.random.default_rng(0).normal(size=(24, 8, 8, 1))
+    images = ImageSet(np.clip(100 + 12 * labels[:, None, None, None] + 40 * noise, 0, 255).astype(np.uint8), labels)
+    monkeypatch.setitem(NAMED, "letters", lambda: Splits(images, images, images))
+    experiment = Experiment(NearestNeighbourOptions((5, 3, 1)), EncoderOptions("raw"))
+    run(Recipe("letters-tuned", "kNN", "letters", experiment, ((2, 1), (3, 3))), tmp_path)
+    (record,) = read_records(tmp_path / "results")
+    chosen = record["config"]["chosen"]
+    assert chosen["2x1"] == {"neighbours": 1}
+    assert chosen["3x3"]["neighbours"] in (3, 5)
+    monkeypatch.setitem(NAMED, "letters", lambda: Splits(images, None, images))
+    untuned = Recipe(
+        "letters-untuned",
+        "linear",
+        "letters",
+        Experiment(LogisticOptions((1.0, 2.0)), EncoderOptions("raw")),
+        ((2, 1),),
+    )
+    with pytest.raises(NopalError, match="2 settings of hyper-parameters to choose from, but no labelled"):
+        run(untuned, tmp_path)
+
+
+def test_from_scratch(tmp_path: Path) -> None:
+    run(
+        Recipe("letters-scratch", "", "letters", Experiment(FromScratchOptions(4, steps=2)), ((2, 1), (3, 1))), tmp_path
+    )
+    (record,) = read_records(tmp_path / "results")
+    assert [(score["way"], score["statistics"]) for score in record["scores"]] == [(2, "support"), (3, "support")]
+
+
+def test_random_tasks_need_no_encoder(tmp_path: Path) -> None:
+    random = PartitionOptions(clusters=3, partitions=2, how="random")
+    experiment = Experiment(ProtoNetOptions(filters=4, downsample="stride"), None, random, TRAINING)
+    run(Recipe("letters-random", "", "letters", experiment, ((2, 1),), budgets={"demo": 1}), tmp_path)
+    made = np.load(tmp_path / "run" / "partitions.npz")
+    assert made["starts"].shape == (2, 4)
+    cut = PartitionOptions(clusters=3, how="hyperplanes")
+    experiment = Experiment(ProtoNetOptions(filters=4, downsample="stride"), None, cut, TRAINING)
+    with pytest.raises(NopalError, match="Partitions by hyperplanes need vectors; name an encoder"):
+        run(Recipe("letters-cut", "", "letters", experiment, ((2, 1),)), tmp_path / "other")
+
+
+def test_an_encoder_that_is_there_already(tmp_path: Path) -> None:
+    images = NAMED["letters"]().train.images
+    kept = Raw.fit(images, data="kept").save(tmp_path / "raw.npz")
+    other = PCA.fit(images, dimensions=2).save(tmp_path / "pca.npz")
+    with pytest.raises(NopalError, match=r"pca\.npz holds the encoder PCA, but letters-protonet asks for raw"):
+        run(TRAINED, tmp_path, encoder=other)
+    run(TRAINED, tmp_path, encoder=kept)
+    (record,) = read_records(tmp_path / "results")
+    assert record["config"]["encoder"]["data"] == "kept"
+    assert (tmp_path / "run" / "encoder.npz").exists()
+
+
 def test_places_are_looked_at_first(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
     with pytest.raises(NopalError, match="results is no folder"):
         run(TRAINED, tmp_path)
     assert not (tmp_path / "run").exists()
+
+
+def test_published_numbers_are_in_their_rows() -> None:
+    cells = {
+        ("oracle-protonet", (20, 1)): Published(95.31, "[MEM]"),
+        ("oracle-maml-published-head", (20, 5)): Published(96.29, "[2ND]"),
+        ("zca-cactus-maml", (5, 5)): Published(40.19, "[IMG] poster"),
+        ("from-scratch", (5, 5)): Published(74.78, "[IMG] poster"),
+        ("random-maml", (20, 1)): Published(6.51, "[IMG] poster"),
+    }
+    for (name, at), published in cells.items():
+        assert find_recipe(f"omniglot-{name}").published[at] == published
+    assert {recipe.difficulties for recipe in RECIPES.values() if recipe.data == "mnist"} == {
+        ((10, 1), (10, 5), (10, 10))
+    }
+    assert find_recipe("mnist-pca-cactus-maml").experiment.training.way == 10
+    assert find_recipe("mnist-pca-cactus-maml").experiment.partitions == PartitionOptions(10, 100)
 
 
 def test_recipes_by_name() -> None:
@@ -99,4 +173,9 @@ def test_budgets() -> None:
     published = TRAINED.at("published", seed=1)
     assert published.training == TrainingOptions(way=2, query=1, tasks_per_step=1, steps=40, seed=1)
     assert published.partitions == PartitionOptions(clusters=3, partitions=1, seed=1)
+    acai = find_recipe("omniglot-acai-knn")
+    assert acai.at("published").encoder == EncoderOptions("acai", acai=ACAIOptions(steps=2**18))
+    small = acai.at("demo", seed=3).encoder
+    assert small is not None
+    assert (small.acai.steps, small.seed) == (300, 3)
     assert TRAINED.at("demo", steps=9).training == TrainingOptions(way=2, query=1, tasks_per_step=1, steps=9)

@@ -15,12 +15,12 @@ from rich.console import Console
 from nopal import NopalError
 from nopal.data.images import ImageSet, Splits
 from nopal.loop import Moment
-from nopal.recipes import pipeline
+from nopal.recipes import pipeline, watching
+from nopal.recipes.baseline_options import NearestNeighbourOptions
 from nopal.recipes.loading import load
 from nopal.recipes.options import (
     EncoderOptions,
     Experiment,
-    NearestNeighbourOptions,
     PartitionOptions,
     ProtoNetOptions,
     TrainingOptions,
@@ -80,12 +80,12 @@ def test_each_folder_is_that_of_a_run_of_its_own(tmp_path: Path, monkeypatch: py
     """Seed 4 alone was stopped at step 20, and goes on beside seed 5, which is new; the encoder is fitted once."""
     run_recipe(RECIPE, "demo", tmp_path / "alone", tmp_path, seed=4, steps=40, episodes=4, console=CONSOLE)
 
-    class Stopper(pipeline.Progress):
+    class Stopper(watching.Progress):
         def __call__(self, moment: Moment) -> None:
             signal.raise_signal(signal.SIGTERM)
 
     with monkeypatch.context() as patched:
-        patched.setattr(pipeline, "Progress", Stopper)
+        patched.setattr(watching, "Progress", Stopper)
         with pytest.raises(Interrupted, match="Stopped at step 20"):
             run_recipe(RECIPE, "demo", tmp_path / "run-4", tmp_path, seed=4, steps=40, episodes=4, console=CONSOLE)
     fitted = []
@@ -105,13 +105,13 @@ fit = pipeline.fit_encoder
 
 
 def test_stopped_together_all_are_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Stopper(pipeline.Progress):
+    class Stopper(watching.Progress):
         def __call__(self, moment: Moment) -> None:
             signal.raise_signal(signal.SIGINT)
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with monkeypatch.context() as patched:
-        patched.setattr(pipeline, "Progress", Stopper)
+        patched.setattr(watching, "Progress", Stopper)
         with pytest.raises(Interrupted, match="Stopped at step 20; go on with --resume"):
             together(tmp_path, [0, 1])
     for seed in (0, 1):

@@ -14,6 +14,7 @@ from nopal.data.download import UNREADABLE, write_npz
 from nopal.data.images import ImageSet
 from nopal.errors import NopalError
 
+BLOCK = 1 << 24  # numbers looked at together
 Stored = np.lib.npyio.NpzFile | dict[str, np.ndarray]
 
 
@@ -47,8 +48,9 @@ def load_arrays(path: str | os.PathLike[str]) -> ImageSet:
 def load_vectors(path: str | os.PathLike[str]) -> Float32[np.ndarray, "n d"]:
     """The vectors of an `.npy` file, or those named `Z`, `Z_raw` or `vectors` in an `.npz` file, one a row.
 
-    Raises `NopalError` where they aren't finite floating-point numbers in two axes, where there are not as many as
-    images or labels in the same file, and for damaged files.
+    Those of an `.npy` file in float32 are mapped into memory, not read: they may be more than fit into it. Raises
+    `NopalError` where vectors aren't finite floating-point numbers in two axes, where there are not as many as images
+    or labels in the same file, and for damaged files.
     """
     with _opened(path) as stored:
         name = next((name for name in ("Z", "Z_raw", "vectors", "") if name in stored), None)
@@ -107,9 +109,12 @@ def _finite(what: str, vectors: Shaped[np.ndarray, "..."]) -> Float32[np.ndarray
             f"{what} have shape {vectors.shape} and type {vectors.dtype}; expected floating-point numbers of shape "
             "[n, d], with at least one row."
         )
-    with np.errstate(over="ignore"):
-        vectors = vectors.astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if not isinstance(vectors, np.memmap) or vectors.dtype != np.float32:
+        with np.errstate(over="ignore"):
+            vectors = np.asarray(vectors).astype(np.float32)
+    block = max(1, BLOCK // vectors.shape[1])
+    parts = [np.isfinite(vectors[i : i + block]).all(axis=1) for i in range(0, len(vectors), block)]
+    bad = np.flatnonzero(~np.concatenate(parts))
     if bad.size:
         raise NopalError(
             f"{what} are not all finite: row {bad[0]} is the first of {bad.size} with a NaN or an infinite number; "
@@ -123,7 +128,11 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Stored]:
     """The arrays of a file by name, read when asked for; the one array of an `.npy` file has the name ''."""
     try:
         with Path(path).expanduser().open("rb") as file:
-            stored = np.load(file, allow_pickle=False)
+            if file.peek(6)[:6] == b"\x93NUMPY":
+                # Pickles hide in arrays of objects, which can't be mapped.
+                stored = np.load(Path(path).expanduser(), mmap_mode="r", allow_pickle=False)
+            else:
+                stored = np.load(file, allow_pickle=False)
             yield {"": stored} if isinstance(stored, np.ndarray) else stored
     except NopalError:
         raise

@@ -18,12 +18,12 @@ def resize(
     if (h, w) == (new_h, new_w):
         return np.floor(images + 0.5).astype(np.uint8)
     scale = min(h / new_h, w / new_w)
-    x = _weights(h, new_h, scale) @ images.astype(np.float32).reshape(n, h, w * c)
-    x = _weights(w, new_w, scale) @ x.reshape(n, new_h, w, c)
+    x = resizing_weights(h, new_h, scale) @ images.astype(np.float32).reshape(n, h, w * c)
+    x = resizing_weights(w, new_w, scale) @ x.reshape(n, new_h, w, c)
     return np.floor(x + 0.5).clip(0, 255).astype(np.uint8)
 
 
-def _weights(old: int, new: int, scale: float) -> Float[np.ndarray, "new old"]:
+def resizing_weights(old: int, new: int, scale: float) -> Float[np.ndarray, "new old"]:
     """Rows of weights, each summing to 1, mapping `old` pixels to `new` ones of `scale` old pixels each, centred."""
     first = (old - new * scale) / 2
     pixel = np.arange(old)

@@ -24,9 +24,10 @@ BATCH = 1024
 class Encoder(eqx.Module):
     """`encoder(images)` are the embeddings of images of the one `shape` that it was fitted on.
 
-    A subclass has `embed` and fields that are arrays, and is made by its `fit`. The file of `save` holds these arrays;
-    its `made` is a JSON object with `encoder` (the name of the class), `options`, `shape`, `images` (how many it was
-    fitted on) and `data` (the caller's words about them). See `nopal.archive`.
+    A subclass has `embed` and fields that are arrays, and is made by its `fit`; one whose fields are networks also says
+    how to make them `blank`. The file of `save` holds the arrays; its `made` is a JSON object with `encoder` (the name
+    of the class), `options`, `shape`, `images` (how many it was fitted on) and `data` (the caller's words about them).
+    See `nopal.archive`.
     """
 
     shape: tuple[int, int, int] = eqx.field(static=True)
@@ -67,8 +68,18 @@ class Encoder(eqx.Module):
 
     def save(self, path: str | Path) -> Path:
         """Write one `.npz` (beside, then renamed); raises `NopalError` where that is impossible."""
-        arrays = {name: np.asarray(a) for name, a in vars(self).items() if name not in ("shape", "record")}
-        return write_archive(path, KIND, self.made, arrays)
+        return write_archive(path, KIND, self.made, {name: np.asarray(a) for name, a in _named(self).items()})
+
+    @classmethod
+    def blank(cls, shape: tuple[int, int, int], record: str, arrays: dict[str, Array]) -> Encoder:
+        """An encoder of the structure that `record` describes; where fields are arrays, with those of the file."""
+        return cls(shape=shape, record=record, **arrays)
+
+
+def _named(encoder: Encoder) -> dict[str, Array]:
+    """Its arrays by where they are, such as "mean" or "decoder.last.0.kernel"."""
+    leaves = jax.tree_util.tree_leaves_with_path(encoder)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
 @eqx.filter_jit
@@ -89,7 +100,11 @@ def load_encoder(path: str | Path) -> Encoder:
     try:
         height, width, channels = made["shape"]
         known = {name: jnp.asarray(a) for name, a in arrays.items()}
-        encoder = Encoder.classes[made["encoder"]](shape=(height, width, channels), record=json.dumps(made), **known)
+        blank = Encoder.classes[made["encoder"]].blank((height, width, channels), json.dumps(made), known)
+        expected = {name: array.shape for name, array in _named(blank).items()}
+        if expected != {name: array.shape for name, array in known.items()}:
+            raise ValueError("its arrays are not those of its options")
+        encoder = jax.tree.unflatten(jax.tree.structure(blank), [known[name] for name in expected])
         encoder.dimensions  # noqa: B018 (arrays that don't fit together are refused here)
     except (KeyError, TypeError, ValueError) as error:
         raise NopalError(

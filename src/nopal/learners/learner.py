@@ -35,6 +35,15 @@ class Learner(eqx.Module):
         `NopalError` where the learner has no prediction without a support set.
         """
 
+    def answer(
+        self, episode: Episode, *, key: PRNGKeyArray | None = None, steps: int | None = None
+    ) -> Float[Array, "m parameters"]:
+        """Predictions for the queries of an episode, from its support set; this is what is scored.
+
+        Only a baseline whose name says so does anything else here.
+        """
+        return self.adapt(episode.support, key=key, steps=steps)(episode.query.x)
+
     @property
     def statistics(self) -> str:
         """Which normalisation statistics predictions use: "none", "support", "transductive" or "running"; printed in

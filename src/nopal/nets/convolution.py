@@ -2,7 +2,8 @@
 
 On a CPU XLA's own convolution is fast forwards, but its derivatives by input and kernel are slow inside compiled loops
 and with one kernel per task. So a stride of 1 has its gradient written as a forward convolution and a matrix product,
-and larger strides are shifted copies of the image times a matrix. Elsewhere `lax.conv` is used.
+or is all products where channels are few (`columns.py`), and larger strides are shifted copies of the image times a
+matrix. Elsewhere `lax.conv` is used.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
+
+from nopal.nets.columns import convolve_by_columns
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
@@ -26,7 +29,14 @@ def convolve(
     pads = (top, bottom), (left, right)
     if jax.default_backend() != "cpu":
         return _convolve_natively(x, kernel, pads, stride)
-    return _convolve_densely(x, kernel) if stride == 1 else _convolve_by_patches(x, kernel, pads, stride)
+    if stride > 1:
+        return _convolve_by_patches(x, kernel, pads, stride)
+    return convolve_by_columns(x, kernel) if _thin(kernel) else _convolve_densely(x, kernel)
+
+
+def _thin(kernel: Array) -> bool:
+    """Whether there are so few channels that copying costs more than multiplying."""
+    return 2 <= kernel.shape[2] <= 16 and kernel.shape[3] <= 32
 
 
 def _convolve_natively(x: Array, kernel: Array, pads: Pads, stride: int = 1) -> Array:

@@ -39,15 +39,22 @@ def fit_kmeans(
     iterations: int = 300,
     tolerance: float = 1e-4,
     candidates: int | None = None,
+    repeats: int = 1,
 ) -> KMeans:
     """Partition p clusters `z * scales[p]`; it depends on its own scales, on `key` and on p, not on the others.
 
     Seeds are drawn as scikit-learn draws them: each is the best of `candidates` (2 + log k where None; 1 is plain
     k-means++) drawn by squared distance. A partition has converged when its centroids moved, squared and summed, by at
     most `tolerance` times the mean variance of a scaled dimension. A cluster that loses its last member restarts from
-    the row furthest from its centroid; it can end empty only where z has fewer distinct rows than clusters.
+    the row furthest from its centroid; it can end empty only where z has fewer distinct rows than clusters. Of
+    `repeats` fits with different seeds the one of least inertia counts.
     Raises `NopalError` for fewer rows than clusters, no clusters, and vectors or scales that are not finite.
     """
+    if repeats > 1:
+        again = functools.partial(fit_kmeans, z, scales, clusters, iterations=iterations, tolerance=tolerance)
+        fits = [again(key=k, candidates=candidates) for k in jax.random.split(key, repeats)]
+        best = np.argmin([fit.inertia for fit in fits], axis=0)
+        return KMeans(*(np.stack(of_fits)[best, np.arange(len(best))] for of_fits in zip(*fits)))
     z, scales = np.asarray(z, np.float32), np.asarray(scales, np.float32)
     n = len(z)
     if not 1 <= clusters <= n:
@@ -82,14 +89,14 @@ def _fit(
     candidates: int,
 ) -> tuple[Int32[Array, "G n"], Float[Array, "G k d"], Float[Array, "G"], Int32[Array, "G"]]:
     """Seed all partitions together, which shares one product; then refine them one by one, small ones together."""
-    seeds = jax.vmap(lambda weight, key: _seed(z, weight, key, clusters, candidates))(weights, keys)
+    seeds = jax.vmap(lambda weight, key: choose_seeds(z, weight, key, clusters, candidates))(weights, keys)
     most = max(1, min(len(weights), SEARCH // (len(z) * clusters)))
     together = next(size for size in range(most, 0, -1) if len(weights) % size == 0)
     refine = lambda one: _refine(z, one[0], z[one[1]], iterations, tolerance)  # noqa: E731
     return lax.map(refine, (weights, seeds), batch_size=together)
 
 
-def _seed(
+def choose_seeds(
     z: Float[Array, "n d"], weight: Float[Array, "d"], key: Key[Array, ""], clusters: int, candidates: int
 ) -> Int32[Array, "k"]:
     """Rows of z to begin with."""
@@ -123,7 +130,7 @@ def _draw(weights: Float[Array, "n"], uniform: Float[Array, "c"]) -> Int32[Array
     return jnp.minimum(found * BIN + jnp.minimum(within, BIN - 1), n - 1).astype(jnp.int32)
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
     """Assignments and own distances (but for the row's own square) hold for the centroids before they moved."""
 
     cluster: Int32[Array, "n"]
@@ -146,15 +153,15 @@ def _refine(
     enough = tolerance * jnp.mean(weight * z.var(0))
     squares = (z * z) @ weight
 
-    def step(state: _State) -> _State:
-        cluster, near = _reassign(z, weight, state)
+    def step(state: State) -> State:
+        cluster, near = reassign(z, weight, state)
         sizes = jnp.zeros(k).at[cluster].add(1)
         empty = sizes == 0
         changed = cluster != state.cluster
         moved = empty | (state.iteration == 0)
         for side in (cluster, state.cluster):
             moved = moved.at[jnp.where(changed, side, k)].set(True, mode="drop")
-        means = _sums(z, cluster, k) / jnp.maximum(sizes, 1)[:, None]
+        means = sum_by_cluster(z, cluster, k) / jnp.maximum(sizes, 1)[:, None]
 
         def restart() -> Float[Array, "k d"]:
             furthest = lax.top_k(near + squares, k)[1]
@@ -162,19 +169,19 @@ def _refine(
 
         means = jnp.where(moved[:, None], lax.cond(empty.any(), restart, lambda: means), state.centroids)
         shift = jnp.sum((means - state.centroids) ** 2 @ weight)
-        return _State(cluster, near, means, moved, shift, state.iteration + 1)
+        return State(cluster, near, means, moved, shift, state.iteration + 1)
 
-    first = _State(
+    first = State(
         jnp.zeros(n, jnp.int32), jnp.zeros(n), centroids, jnp.ones(k, bool), jnp.array(jnp.inf), jnp.array(0, jnp.int32)
     )
     last = lax.while_loop(lambda s: (s.shift > enough) & (s.iteration < iterations), step, first)
-    cluster, _ = _reassign(z, weight, last)
+    cluster, _ = reassign(z, weight, last)
     inertia = jnp.sum((z - last.centroids[cluster]) ** 2 @ weight)
     return cluster, last.centroids, inertia, last.iteration
 
 
-def _reassign(
-    z: Float[Array, "n d"], weight: Float[Array, "d"], state: _State
+def reassign(
+    z: Float[Array, "n d"], weight: Float[Array, "d"], state: State
 ) -> tuple[Int32[Array, "n"], Float[Array, "n"]]:
     """The closest centroid of every row, exactly, at a cost that falls with the number of centroids that moved.
 
@@ -216,7 +223,7 @@ def _reassign(
     return lax.fori_loop(0, (away.sum() + block - 1) // block, search, best)
 
 
-def _sums(z: Float[Array, "n d"], cluster: Int32[Array, "n"], k: int) -> Float[Array, "k d"]:
+def sum_by_cluster(z: Float[Array, "n d"], cluster: Int32[Array, "n"], k: int) -> Float[Array, "k d"]:
     """Sum of the rows of each cluster, in an order that doesn't change from run to run."""
     if jax.default_backend() == "cpu":
         return jnp.zeros((k, z.shape[1])).at[cluster].add(z)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
 from nopal.errors import NopalError
-from nopal.numerics.kmeans import fit_kmeans
+from nopal.numerics.kmeans import KMeans, fit_kmeans
+from nopal.numerics.kmeans_streamed import ROWS, fit_kmeans_streamed
 from nopal.partitions.partition import Partitions
+
+IN_MEMORY = 1 << 30  # bytes of vectors in a file that are read at once
 
 
 def from_kmeans(
@@ -21,6 +27,8 @@ def from_kmeans(
     min_members: int = 0,
     min_kept: float = 0.0,
     retries: int = 10,
+    repeats: int = 1,
+    rows_at_once: int | None = None,
     key: Key[Array, ""],
 ) -> Partitions:
     """`partitions` clusterings of the rows of `z` by k-means.
@@ -29,13 +37,21 @@ def from_kmeans(
     unless `scaled` is False: then they differ by their seeds. A partition is accepted if more than
     `min_kept * clusters` of its clusters have at least `min_members` members; those that are not are drawn again, at
     most `retries` times. By default all are accepted. Published: for R shots and queries together, `min_members` R + 1
-    and `min_kept` 0.75 (MAML; none for pixels), 16 and 0.8 (prototypical networks).
+    and `min_kept` 0.75 (MAML; none for pixels), 16 and 0.8 (prototypical networks). Of `repeats` clusterings with the
+    same scales the tightest counts (published: 10 where there is one partition, else 1; 3 for prototypical networks).
+
+    Vectors of more than a gigabyte that a file holds (a NumPy array mapped into memory, as `load_vectors` gives) are
+    read in blocks, and so are any where `rows_at_once` says so; see `fit_kmeans_streamed`.
 
     Raises `NopalError` for partitions that are never accepted, and where `fit_kmeans` does.
     """
-    if partitions < 1:
-        raise NopalError(f"{partitions} partitions were asked for; expected at least 1.")
-    z = np.asarray(z, np.float32)
+    if partitions < 1 or repeats < 1:
+        raise NopalError(f"{partitions} partitions by {repeats} repeats were asked for; expected at least 1 of each.")
+    fit: Callable[..., KMeans] = fit_kmeans
+    if rows_at_once is not None or (isinstance(z, np.memmap) and z.nbytes > IN_MEMORY):
+        fit = functools.partial(fit_kmeans_streamed, rows_at_once=ROWS if rows_at_once is None else rows_at_once)
+    else:
+        z = np.asarray(z, np.float32)
     assignments = np.zeros((partitions, len(z)), np.int32)
     todo = np.arange(partitions)
     for attempt in range(retries + 1):
@@ -44,7 +60,7 @@ def from_kmeans(
             jax.random.uniform(scale_key, (partitions, z.shape[1])) if scaled else jnp.ones((partitions, z.shape[1]))
         )
         scales[0] = 1
-        assignments[todo] = fit_kmeans(z, scales[todo], clusters, key=seed_key).assignments
+        assignments[todo] = fit(z, scales[todo], clusters, key=seed_key, repeats=repeats).assignments
         kept = np.array([(np.bincount(assignments[p], minlength=clusters) >= min_members).sum() for p in todo])
         refused = ~(kept > min_kept * clusters) if min_kept > 0 else np.zeros(len(todo), bool)
         if not refused.any():
@@ -63,6 +79,7 @@ def from_kmeans(
         "scaled": scaled,
         "min_members": min_members,
         "min_kept": min_kept,
+        "repeats": repeats,
         "key": np.asarray(jax.random.key_data(key)).tolist(),
     }
     return Partitions.from_assignments(assignments, clusters, made)

@@ -49,8 +49,13 @@ class Partitions(eqx.Module):
         cluster = np.where(found < 0, clusters, found)
         sizes = np.array([np.bincount(row, minlength=clusters + 1)[:clusters] for row in cluster], np.int32)
         starts = np.pad(sizes.reshape(-1, clusters).cumsum(1), ((0, 0), (1, 0)))
+        # Line by line, and in 16 bits where they suffice: NumPy sorts those by their digits, ten times as fast.
+        digits = np.int16 if clusters < 2**15 else np.int32
+        members = np.empty(cluster.shape, np.int32)
+        for line, row in zip(members, cluster):
+            line[:] = row.astype(digits).argsort(kind="stable")
         return cls(
-            jnp.asarray(cluster.argsort(axis=1, kind="stable"), jnp.int32),
+            jnp.asarray(members),
             jnp.asarray(starts, jnp.int32),
             made=json.dumps(made or {}),
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from matplotlib.figure import Figure
 from PIL import Image
@@ -14,26 +14,51 @@ from rich.console import Console
 from nopal.encoders import load_encoder
 from nopal.errors import NopalError
 from nopal.evaluation import Scores
-from nopal.learners.nearest_neighbour import NearestNeighbour
+from nopal.partitions import Partitions, summarise
 from nopal.prediction import brought_to
-from nopal.recipes.loading import image_shape, load, options_of, steps_done
+from nopal.recipes.baseline_options import (
+    BaselineOptions,
+    LogisticOptions,
+    MLPHeadOptions,
+    NearestNeighbourOptions,
+)
+from nopal.recipes.baselines import Chosen
+from nopal.recipes.cactus import LINEAR, MLP, NEIGHBOURS
+from nopal.recipes.loading import image_shape, key_of, load, options_of, steps_done
 from nopal.recipes.measuring import as_score, measure
-from nopal.recipes.sources import Split, load_images, name_of
+from nopal.recipes.sources import NAMED, Split, load_images, name_of
 from nopal.report import (
+    Markup,
     Picture,
     Row,
     Section,
     curves_figure,
     html_table,
     report_page,
-    results_page,
     rows_of,
+    summaries_table,
     table_legend,
     text_table,
     write_page,
 )
-from nopal.runs import Stopwatch, check_writable, load_run, make_record, read_records, write_record, write_scores_csv
-from nopal.runs.files import write_text
+from nopal.runs import (
+    RunFolder,
+    Stopwatch,
+    check_writable,
+    load_run,
+    make_record,
+    read_records,
+    write_record,
+    write_scores_csv,
+)
+
+BaselineName = Literal["knn", "linear", "mlp"]
+DEFAULTS: dict[str, BaselineOptions] = {
+    "knn": NearestNeighbourOptions(),
+    "linear": LogisticOptions(),
+    "mlp": MLPHeadOptions(),
+}
+TUNED: dict[str, BaselineOptions] = {"knn": NEIGHBOURS, "linear": LINEAR, "mlp": MLP}
 
 
 def judge_run(
@@ -45,9 +70,15 @@ def judge_run(
     out: Path,
     encoder: Path | None,
     console: Console,
+    baselines: Sequence[BaselineName] = ("knn",),
+    tune_on: str | None = None,
 ) -> None:
-    """Score a run's learner and, where there is an encoder (the run's own by default), nearest neighbours on the same
-    tasks; writes records and a CSV file."""
+    """Score a run's learner and, where there is an encoder (the run's own by default), `baselines` on its vectors of
+    the same tasks; writes records and a CSV file.
+
+    Baselines take their default hyper-parameters, or the best of the recipes' on tasks of `tune_on`, labelled images of
+    other classes.
+    """
     if not difficulties:
         raise NopalError("No difficulty was named; name one, such as 5x1.")
     check_writable(out / "scores.csv")
@@ -63,10 +94,19 @@ def judge_run(
         )
     labels = images.need_labels()
     options, training = options_of(run)
+    settings: dict[str, dict] = {}
     found = {options.title: measure(learner, images.images, labels, difficulties, episodes=episodes)}
     if encode:
-        vectors = encode(images.images)
-        found["kNN on the embedding"] = measure(NearestNeighbour(), vectors, labels, difficulties, episodes=episodes)
+        vectors, validation = encode(images.images), None
+        if tune_on:
+            held_out = load_images(tune_on, split="validation" if tune_on in NAMED else split, **brought_to(shape))
+            validation = encode(held_out.images), held_out.need_labels()
+        for name in baselines:
+            baseline = (TUNED if tune_on else DEFAULTS)[name]
+            chosen = Chosen(baseline.offer(lambda: vectors, key_of(0)), validation)
+            row = f"{baseline.title} on the embedding"
+            found[row] = measure(chosen, vectors, labels, difficulties, episodes=episodes)
+            settings[row] = chosen.settings
     data = name_of(source)
     records = [
         make_record(
@@ -74,7 +114,7 @@ def judge_run(
             learner=name,
             data=data,
             seed=training.seed,
-            config=run.config,
+            config=run.config | ({"chosen": settings[name]} if name in settings else {}),
             steps=steps_done(run) if name == options.title else 0,
             published_steps=None,
             scores=[as_score(at, scores) for at, scores in of_learner.items()],
@@ -86,8 +126,8 @@ def judge_run(
         write_record(out / "results", record, f"{record['learner']} on {data} {split} seed {training.seed}")
     write_scores_csv(out / "scores.csv", records)
     console.print(text_table([row for record in records for row in rows_of(record)]))
-    if len(found) == 2:
-        console.print(_differences(*found.values()), highlight=False)
+    if "kNN on the embedding" in found:
+        console.print(_differences(found[options.title], found["kNN on the embedding"]), highlight=False)
 
 
 def _differences(learner: dict[tuple[int, int], Scores], baseline: dict[tuple[int, int], Scores]) -> str:
@@ -124,7 +164,35 @@ def write_report(paths: Sequence[Path], out: Path) -> None:
     ]
     if pictures:
         sections.append(Section("What it learned from", pictures))
+    if shown := [picture for name, run in runs.items() for picture in _of_encoder(name, run.path / "encoder")]:
+        sections.append(Section("What its encoder keeps", shown))
+    for name, run in runs.items():
+        if (run.path / "partitions.npz").exists():
+            sections.append(_clusters(name, run))
     write_page(out, report_page("Nopal: " + ", ".join(runs), sections))
+
+
+def _clusters(name: str, run: RunFolder) -> Section:
+    """What the partitions are like that a run made."""
+    made = Partitions.load(run.path / "partitions.npz")
+    parts: list[str | Markup | Picture] = []
+    if (run.path / "clusters.png").exists():
+        drawn = f"Some clusters of the first partition of {name}."
+        parts.append(Picture(_picture(run.path / "clusters.png"), drawn, f"{drawn} The number is that of members."))
+    return Section(f"The clusters of {name}", [*parts, summaries_table(summarise(made))])
+
+
+def _of_encoder(name: str, folder: Path) -> list[Picture]:
+    """What the encoder of a run left in its folder, where it was trained."""
+    if not (folder / "reconstructions.png").exists():
+        return []
+    curve = curves_figure({name: folder / "metrics.csv"}, metric="loss")
+    known, between = (_picture(folder / f"{kind}.png") for kind in ("reconstructions", "interpolations"))
+    return [
+        Picture(known, f"Reconstructions by the encoder of {name}", "Images, and what was decoded from their vectors."),
+        Picture(between, f"Interpolations by the encoder of {name}", "Decoded on the way from one vector to another."),
+        Picture(curve, f"Loss of the encoder of {name}", "Loss of the autoencoder."),
+    ]
 
 
 def _picture(path: Path) -> Figure:
@@ -135,21 +203,3 @@ def _picture(path: Path) -> Figure:
     axes.imshow(pixels)
     axes.axis("off")
     return figure
-
-
-def results_table(results: Path, out: Path | None) -> str:
-    """The Markdown page of all records under `results`, with links relative to `out`."""
-    where = out.parent if out else Path.cwd()
-    if out:
-        check_writable(out)
-    page = results_page(
-        read_records(results),
-        "Results",
-        "Made by `nopal table` from the records of real runs: every number is what a run measured, at the budget that "
-        "its row states. Where that is far from the published budget, so may the number be, in either direction: only "
-        "rows at the published budget are reproductions.",
-        folder=Path(os.path.relpath(results, where)).as_posix(),
-    )
-    if out:
-        write_text(out, page)
-    return page

@@ -21,7 +21,7 @@ TEST_QUERIES = 5
 
 
 def measure(
-    learner: Learner,
+    learner: Learner | Callable[[tuple[int, int]], Learner],
     x: Any,
     labels: np.ndarray,
     difficulties: Sequence[tuple[int, int]],
@@ -29,13 +29,17 @@ def measure(
     episodes: int = 1000,
     report: Callable[[tuple[int, int], Scores], Any] = lambda difficulty, scores: None,
 ) -> dict[tuple[int, int], Scores]:
-    """Scores at each (way, shot) on tasks of the labelled images or vectors `x`; the same tasks for every learner."""
+    """Scores at each (way, shot) on tasks of the labelled images or vectors `x`; the same tasks for every learner.
+
+    `learner` may be a function of the difficulty, for learners that are chosen for each.
+    """
     check_same(np.asarray(x), "test images")
     classes = from_labels(labels)
     found = {}
     for way, shot in difficulties:
         tasks = Classification(x, classes, way=way, shot=shot, query=TEST_QUERIES)
-        found[way, shot] = evaluate(learner, tasks, key=jax.random.key(EVALUATION_SEED), episodes=episodes)
+        of_task = learner if isinstance(learner, Learner) else learner((way, shot))
+        found[way, shot] = evaluate(of_task, tasks, key=jax.random.key(EVALUATION_SEED), episodes=episodes)
         report((way, shot), found[way, shot])
     return found
 

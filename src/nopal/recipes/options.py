@@ -10,22 +10,28 @@ from typing import Any, ClassVar, Literal
 
 from jaxtyping import PRNGKeyArray
 
+from nopal.encoders.acai import ACAIOptions
 from nopal.errors import NopalError
+from nopal.learners.from_scratch import FromScratch
 from nopal.learners.maml import MAML, Rates, Reduction
-from nopal.learners.nearest_neighbour import NearestNeighbour
 from nopal.learners.protonet import ProtoNet
 from nopal.nets.conv4 import Conv4, Downsample, Readout
 from nopal.nets.normalisation import Statistics
+from nopal.recipes.baseline_options import BaselineOptions
 
 
 @dataclasses.dataclass(frozen=True)
 class EncoderOptions:
     """What turns an image into a vector."""
 
-    name: Literal["raw", "pca", "pca_whitened", "zca"] = "pca"
-    """raw pixels, principal components (plain or whitened), or ZCA-whitened pixels"""
+    name: Literal["raw", "pca", "pca_whitened", "zca", "acai"] = "pca"
+    """raw pixels, principal components (plain or whitened), ZCA-whitened pixels, or an autoencoder that is trained"""
     dimensions: int = 64
     """number of principal components; raw and zca keep one for each pixel"""
+    acai: ACAIOptions = dataclasses.field(default=ACAIOptions(), metadata={"where": "acai"})
+    """the autoencoder"""
+    seed: int = dataclasses.field(default=0, metadata={"where": "acai"})
+    """of the autoencoder's initial weights and batches"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,17 +43,25 @@ class PartitionOptions:
     partitions: int = 50
     """how many times to cluster (P)"""
     scaled: bool = True
-    """stretch each dimension by a random factor before all clusterings but the first, so that they differ"""
+    """stretch each dimension by a random factor before all clusterings but the first, so that they differ more"""
     min_members: int = 0
     """with min_kept: a clustering is done again until enough clusters have this many members"""
     min_kept: float = 0.0
     """share of clusters that must have min_members members"""
+    repeats: int = 1
+    """k-means clusterings with the same factors, of which the tightest counts"""
+    how: Literal["kmeans", "hyperplanes", "random"] = "kmeans"
+    """by k-means, by random hyperplanes (at least `clusters` cells with min_members), or by random labels"""
+    margin: float = 0.0
+    """vectors nearer than this to a hyperplane are left out"""
+    reach: float = 0.8
+    """hyperplanes pass through points whose numbers are at most this; 0 means through the origin"""
     seed: int = 0
 
     def for_images(self, images: int, way: int = 5) -> PartitionOptions:
         """These options with a number of clusters that suits so many images and tasks of that way."""
-        clusters = max(min(images // 20, 500), 2 * way) if self.clusters is None else self.clusters
-        return dataclasses.replace(self, clusters=clusters)
+        many = way if self.how == "hyperplanes" else max(min(images // 20, 500), 2 * way)
+        return dataclasses.replace(self, clusters=many if self.clusters is None else self.clusters)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,20 +161,59 @@ class ProtoNetOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class NearestNeighbourOptions:
-    """k nearest neighbours on the embedding; nothing is trained."""
+class FromScratchOptions:
+    """Gradient descent on each support set from the same random weights; nothing is meta-trained."""
 
-    method: ClassVar[str] = "nearest_neighbour"
-    title: ClassVar[str] = "kNN"
-    neighbours: int = 1
+    method: ClassVar[str] = "from_scratch"
+    title: ClassVar[str] = "from scratch"
+    filters: int = 32
+    """feature maps of each of the four blocks"""
+    downsample: Downsample = "stride"
+    """halve images by convolutions of stride 2, or by pooling"""
+    readout: Readout = "mean"
+    """average the last feature map over its places, or flatten it"""
+    scale: bool = True
+    """whether normalisation learns a scale beside its shift"""
+    epsilon: float = 1e-5
+    """added to the variance in normalisation"""
+    head_deviation: float | None = None
+    """standard deviation of the output layer's initial weights; Glorot-uniform by default"""
+    rate: float = 0.5
+    """step size on the support set"""
+    steps: int = 200
+    """gradient steps on the support set"""
+    adapted: tuple[str, ...] = ("*",)
+    """parameters that are trained, as patterns such as *.kernel"""
+    reduction: Reduction = "mean"
+    """mean over examples, or the sum over classes of the mean of each, as published"""
+    statistics: Statistics = "support"
+    """what normalises queries: the support set, or all queries together (transductive)"""
 
-    def build(self, shape: tuple[int, ...], way: int, key: PRNGKeyArray) -> NearestNeighbour:
-        """The learner; shape, way and key don't matter."""
-        return NearestNeighbour(self.neighbours)
+    def build(self, shape: tuple[int, int, int], way: int, key: PRNGKeyArray) -> FromScratch:
+        """A learner with random weights for images of `shape`."""
+        network = Conv4(
+            shape,
+            way,
+            filters=self.filters,
+            downsample=self.downsample,
+            readout=self.readout,
+            scale=self.scale,
+            epsilon=self.epsilon,
+            head_deviation=self.head_deviation,
+            key=key,
+        )
+        return FromScratch(
+            network,
+            rate=self.rate,
+            steps=self.steps,
+            adapted=self.adapted,
+            reduction=self.reduction,
+            query_statistics=self.statistics,
+        )
 
 
-LearnerOptions = MAMLOptions | ProtoNetOptions | NearestNeighbourOptions
 MetaLearnerOptions = MAMLOptions | ProtoNetOptions
+LearnerOptions = MetaLearnerOptions | FromScratchOptions | BaselineOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,8 +240,8 @@ class TrainingOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """From images to a learner. Without `encoder` and `partitions`, tasks come from human labels; without `training`,
-    nothing is trained."""
+    """From images to a learner. Without `partitions`, tasks come from human labels; without `training`, nothing is
+    trained."""
 
     learner: LearnerOptions
     encoder: EncoderOptions | None = None
@@ -205,9 +258,12 @@ def check_positive(options: Any, *names: str) -> None:
 
 
 def to_plain(options: Any) -> dict[str, Any]:
-    """What JSON can hold; a learner's options carry the name of their method."""
+    """What JSON can hold; a learner's options carry the name of their method, and of an encoder's only those count that
+    belong to its name."""
     plain = {}
     for field in dataclasses.fields(options):
+        if field.metadata.get("where") not in (None, getattr(options, "name", None)):
+            continue
         value = getattr(options, field.name)
         plain[field.name] = to_plain(value) if dataclasses.is_dataclass(value) else value
     if method := getattr(options, "method", None):

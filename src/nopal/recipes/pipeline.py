@@ -15,12 +15,13 @@ from jaxtyping import Array, Float
 
 from nopal.data.images import ImageSet
 from nopal.distributed import check_same, from_first, is_first, several
-from nopal.encoders import PCA, ZCA, Encoder, Raw
+from nopal.encoders import Encoder
 from nopal.errors import NopalError
 from nopal.evaluation import evaluate
 from nopal.learners.learner import MetaLearner
 from nopal.loop import Hook, Moment
-from nopal.partitions import Partitions, from_kmeans, from_labels
+from nopal.partitions import Partitions, from_hyperplanes, from_kmeans, from_labels, from_random_labels
+from nopal.recipes.encoding import fit_encoder, is_trained
 from nopal.recipes.loading import calibrated_like, key_of, keys, options_of
 from nopal.recipes.measuring import EVALUATION_SEED, TEST_QUERIES
 from nopal.recipes.options import (
@@ -31,44 +32,39 @@ from nopal.recipes.options import (
     check_positive,
     to_plain,
 )
-from nopal.report import contact_sheet
-from nopal.runs import (
-    Checkpointer,
-    Checkpoints,
-    Every,
-    Interrupts,
-    MetricsLog,
-    NaNGuard,
-    Progress,
-    RunFolder,
-    Stopwatch,
-    open_run,
-)
+from nopal.recipes.watching import progress_of, refuse_fewer, watched
+from nopal.report import cluster_sheet, contact_sheet
+from nopal.runs import Checkpoints, Every, Interrupts, MetricsLog, RunFolder, open_run
 from nopal.runs.packing import pack, unpack
 from nopal.tasks.classification import Classification
 from nopal.training import calibrate, initial_state, make_optimiser, train
 
 
-def fit_encoder(images: ImageSet, options: EncoderOptions, data: str = "") -> Encoder:
-    """The encoder that `options` name, fitted on the images."""
-    if options.name == "raw":
-        return Raw.fit(images.images, data=data)
-    if options.name == "zca":
-        return ZCA.fit(images.images, data=data)
-    return PCA.fit(images.images, dimensions=options.dimensions, whiten=options.name == "pca_whitened", data=data)
-
-
 def cluster(vectors: Float[np.ndarray, "n d"] | Float[Array, "n d"], options: PartitionOptions) -> Partitions:
-    """Partitions by k-means as `options` say."""
-    options = options.for_images(len(vectors))
+    """Partitions as `options` say."""
+    options, key = options.for_images(len(vectors)), key_of(options.seed)
+    clusters: int = options.clusters  # type: ignore[assignment]
+    if options.how == "random":
+        return from_random_labels(len(vectors), clusters=clusters, partitions=options.partitions, key=key)
+    if options.how == "hyperplanes":
+        return from_hyperplanes(
+            vectors,
+            way=clusters,
+            partitions=options.partitions,
+            margin=options.margin,
+            min_members=options.min_members or 6,
+            reach=options.reach,
+            key=key,
+        )
     return from_kmeans(
         vectors,
-        clusters=options.clusters,  # type: ignore[arg-type]
+        clusters=clusters,
         partitions=options.partitions,
         scaled=options.scaled,
         min_members=options.min_members,
         min_kept=options.min_kept,
-        key=key_of(options.seed),
+        repeats=options.repeats,
+        key=key,
     )
 
 
@@ -93,47 +89,58 @@ def begin_run(
     if every < 1:
         raise NopalError(f"Checkpoints are to be written every {every} steps; expected at least 1.")
     eqx.filter_eval_shape(learner.build, shape, training.way, keys(training.seed)[0])
-    done = Checkpoints(Path(path) / "checkpoints", read_only=True).latest() if resume else None
-    if done and done > training.steps:
-        raise NopalError(f"The run in {path} has done {done} steps already; expected at least as many steps.")
+    if resume:
+        refuse_fewer(Path(path), training.steps)
     choices = {"learner": to_plain(learner), "training": to_plain(training)}
     config = choices | {"shape": shape, "made": made, "every": every}
     return open_run(path, config, resume=resume, may_differ=["training.steps"])
 
 
-Encoded = dict[EncoderOptions, tuple[Encoder, Float[np.ndarray, "n d"]]]
-"""Encoders that were fitted already, and the vectors of the meta-training images."""
+Encoded = dict[EncoderOptions | None, tuple[Encoder, Float[np.ndarray, "n d"]]]
+"""Encoders that were fitted already (one that was given under None), and the vectors of the meta-training images."""
 
 
 def make_partitions(
     run: RunFolder,
     images: ImageSet,
-    encoder: EncoderOptions | None,
+    encoder: EncoderOptions | Encoder | None,
     partitions: PartitionOptions | None,
     encoded: Encoded | None = None,
 ) -> Partitions:
-    """Partitions from labels or, where options are given, from k-means on encoded images; those are kept in the run
-    folder.
+    """Partitions from labels or, where options are given, of encoded images (random ones need no encoder); those are
+    kept in the run folder. `encoder` may be one that is fitted already.
 
-    Runs that go side by side share the work by `encoded`. Of several processes the first makes the partitions for all.
+    Runs that go side by side share the work by `encoded`. Several processes train an encoder together; all else the
+    first makes for all.
     """
-    if encoder is None or partitions is None:
+    if partitions is None:
         return from_labels(images.need_labels())
     kept, encoded = run.path / "partitions.npz", {} if encoded is None else encoded
+    key = encoder if isinstance(encoder, EncoderOptions) else None
+    data = f"{len(images)} meta-training images"
 
     def make() -> dict[str, Any]:
         if kept.exists():
             return Partitions.load(kept).as_arrays()
-        if encoder not in encoded:
-            encode = fit_encoder(images, encoder, data=f"{len(images)} meta-training images")
-            encoded[encoder] = encode, encode(images.images)
-        encode, vectors = encoded[encoder]
+        if encoder is None:
+            if partitions.how != "random":
+                raise NopalError(f"Partitions by {partitions.how} need vectors; name an encoder.")
+            made = cluster(np.zeros((len(images), 1), np.float32), partitions)
+            made.save(kept)
+            return made.as_arrays()
+        if key not in encoded:
+            encode = fit_encoder(images, encoder, data) if isinstance(encoder, EncoderOptions) else encoder
+            encoded[key] = encode, encode(images.images)
+        encode, vectors = encoded[key]
         encode.save(run.path / "encoder.npz")
         made = cluster(vectors, partitions)
         made.save(kept)
+        draw_clusters(images, made, run.path / "clusters.png")
         return made.as_arrays()
 
     with undone_if_refused(run):
+        if is_trained(encoder) and not from_first(lambda: {"kept": int(kept.exists())})["kept"]:
+            encoder = fit_encoder(images, encoder, data, folder=run.path / "encoder", resume=True)
         return Partitions.from_arrays(from_first(make))
 
 
@@ -143,8 +150,8 @@ def undone_if_refused(run: RunFolder) -> Iterator[None]:
     try:
         yield
     except NopalError:
-        if is_first() and not run.metrics.exists():
-            for name in ("config.json", "environment.json", "encoder.npz", "partitions.npz"):
+        if is_first() and not run.metrics.exists() and not (run.path / "encoder").exists():
+            for name in ("config.json", "environment.json", "encoder.npz", "partitions.npz", "clusters.png"):
                 (run.path / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 run.path.rmdir()
@@ -188,21 +195,13 @@ class Training:
     @contextlib.contextmanager
     def hooks(self, validation: ImageSet | None, share: float = 1.0, of: str = "") -> Iterator[list[Hook]]:
         """What is logged, saved and tried between chunks; the first process alone writes files."""
-        every, steps = self.run.config["every"], self.options.steps
-        with contextlib.ExitStack() as open_files:
-            hooks: list[Hook] = [NaNGuard(of)]
-            log, clock = None, None
-            if is_first():
-                draw_tasks(self.tasks, self.run.path / "tasks.png")
-                clock = Stopwatch(self.run.path / "seconds.txt", share)
-                log = open_files.enter_context(MetricsLog(self.run.path, every=every, resume_step=self.start))
-                hooks.append(log)
+        if is_first():
+            draw_tasks(self.tasks, self.run.path / "tasks.png")
+        with watched(self.run, self.options.steps, self.start, share, of) as (log, hooks):
+            own: list[Hook] = []
             if validation is not None:
-                hooks.append(Every(max(steps // 10, 1), validate_on(validation, self.tasks, log)))
-            hooks.append(Checkpointer(self.run.checkpoints, every, last=steps))
-            if clock:
-                hooks.append(lambda _: clock.write())
-            yield hooks
+                own.append(Every(max(self.options.steps // 10, 1), validate_on(validation, self.tasks, log)))
+            yield hooks(*own)
 
 
 def meta_train(
@@ -246,16 +245,6 @@ def meta_train(
     return trained
 
 
-@contextlib.contextmanager
-def progress_of(total: int, start: int, label: str) -> Iterator[list[Progress]]:
-    """How far a run is, where this process is the one that speaks."""
-    if not is_first():
-        yield []
-        return
-    with Progress(total, start, label) as progress:
-        yield [progress]
-
-
 def validate_on(images: ImageSet, training: Classification, log: MetricsLog | None) -> Callable[[Moment], None]:
     """A function that logs the score on 50 labelled tasks of `images`, as difficult as those of `training`."""
     way = min(training.way, len(images.classes))
@@ -270,6 +259,11 @@ def validate_on(images: ImageSet, training: Classification, log: MetricsLog | No
             log.log(moment.step, {"validation_score": scores.mean})
 
     return validate
+
+
+def draw_clusters(images: ImageSet, partitions: Partitions, path: Path) -> None:
+    """Some clusters of the first partition, as a picture."""
+    cluster_sheet(images.images, partitions).savefig(path, dpi=120)
 
 
 def draw_tasks(tasks: Classification, path: Path) -> None:

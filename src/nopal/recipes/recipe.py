@@ -23,7 +23,8 @@ class Published:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """One row. `budgets` are meta-training steps; the experiment holds the published number of them."""
+    """One row. `budgets` are meta-training steps, `encoder_budgets` those of an encoder that is trained; the experiment
+    holds the published number of them."""
 
     name: str
     title: str
@@ -32,6 +33,7 @@ class Recipe:
     difficulties: tuple[Difficulty, ...]
     published: dict[Difficulty, Published] = dataclasses.field(default_factory=dict)
     budgets: dict[Budget, int] = dataclasses.field(default_factory=dict)
+    encoder_budgets: dict[Budget, int] = dataclasses.field(default_factory=dict)
     note: str = ""
 
     def at(self, budget: Budget, seed: int = 0, steps: int | None = None, partitions: int | None = None) -> Experiment:
@@ -42,4 +44,8 @@ class Recipe:
             training = dataclasses.replace(training, steps=steps or self.budgets.get(budget, training.steps), seed=seed)
         if clustering:
             clustering = dataclasses.replace(clustering, seed=seed, partitions=partitions or clustering.partitions)
-        return dataclasses.replace(self.experiment, training=training, partitions=clustering)
+        encoder = self.experiment.encoder
+        if encoder and encoder.name == "acai":
+            acai = dataclasses.replace(encoder.acai, steps=self.encoder_budgets.get(budget, encoder.acai.steps))
+            encoder = dataclasses.replace(encoder, acai=acai, seed=seed)
+        return dataclasses.replace(self.experiment, encoder=encoder, training=training, partitions=clustering)

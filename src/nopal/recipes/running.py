@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 from rich.console import Console
 
 from nopal.data.images import ImageSet, Splits
 from nopal.distributed import from_first
+from nopal.encoders import Encoder, load_encoder
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner
+from nopal.recipes import mnist, omniglot
+from nopal.recipes.baseline_options import BaselineOptions, ClusterMatchingOptions
+from nopal.recipes.baselines import Chosen
+from nopal.recipes.encoding import fit_encoder, is_trained
+from nopal.recipes.loading import key_of
 from nopal.recipes.measuring import as_score, measure
-from nopal.recipes.omniglot import ROWS
-from nopal.recipes.options import Experiment, NearestNeighbourOptions, to_plain
-from nopal.recipes.pipeline import begin_run, fit_encoder, make_partitions, meta_train
-from nopal.recipes.recipe import Budget, Recipe
+from nopal.recipes.options import EncoderOptions, Experiment, FromScratchOptions, to_plain
+from nopal.recipes.pipeline import begin_run, make_partitions, meta_train
+from nopal.recipes.recipe import Budget, Difficulty, Recipe
 from nopal.recipes.sources import load_splits
 from nopal.runs import Stopwatch, check_writable, make_record, write_record
 
-RECIPES = {recipe.name: recipe for recipe in ROWS}
+RECIPES = {recipe.name: recipe for recipe in (*omniglot.ROWS, *mnist.ROWS)}
 
 
 def find_recipe(name: str) -> Recipe:
@@ -41,31 +46,35 @@ def run_recipe(
     steps: int | None = None,
     partitions: int | None = None,
     episodes: int = 1000,
+    encoder: Path | None = None,
     console: Console,
 ) -> Path:
     """Load, encode, cluster, meta-train and evaluate as the recipe says, and write the record into `results`.
 
-    The run's files go into `folder`; `steps` and `partitions` override the budget's. Returns the record's path.
+    The run's files go into `folder`; `steps` and `partitions` override the budget's. `encoder` is the file of an
+    encoder to take in place of fitting one. Returns the record's path.
     """
     experiment = recipe.at(budget, seed, steps, partitions)
+    given = given_encoder(recipe, encoder) if encoder else None
     from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
     splits = load_splits(recipe.data)
     clock = Stopwatch(Path(folder) / "seconds.txt")
-    learner, x = prepare(recipe, experiment, splits, folder, resume)
-    return judge(recipe, experiment, seed, learner, x, splits, results, episodes, clock, console)
+    learner, x = prepare(recipe, experiment, splits, folder, resume, given)
+    return judge(recipe, experiment, seed, learner, x, splits, results, episodes, clock, console, given)
 
 
 def judge(
     recipe: Recipe,
     experiment: Experiment,
     seed: int,
-    learner: Learner,
+    learner: Learner | Callable[[Difficulty], Learner],
     x: object,
     splits: Splits,
     results: str | Path,
     episodes: int,
     clock: Stopwatch,
     console: Console,
+    given: Encoder | None = None,
 ) -> Path:
     """Measure a learner on the test images or vectors `x`, and write the record."""
 
@@ -79,46 +88,93 @@ def judge(
         )
 
     found = measure(learner, x, splits.test.need_labels(), recipe.difficulties, episodes=episodes, report=show)
-    training, full = experiment.training, recipe.experiment.training
+    chosen = {"chosen": learner.settings} if isinstance(learner, Chosen) else {}
     record = make_record(
         recipe=recipe.name,
         learner=recipe.title,
         data=recipe.data,
         seed=seed,
-        config=to_plain(experiment),
-        steps=training.steps if training else 0,
-        published_steps=full.steps if full else 0,
+        config=to_plain(experiment) | ({"encoder": given.made} if given else {}) | chosen,
+        steps=steps_of(experiment, given),
+        published_steps=steps_of(recipe.experiment),
         scores=[as_score(at, scores, recipe.published.get(at)) for at, scores in found.items()],
         wall_seconds=clock.seconds(),
     )
     return Path(str(from_first(lambda: {"path": str(write_record(results, record))})["path"]))
 
 
+def steps_of(experiment: Experiment, given: Encoder | None = None) -> int:
+    """Steps of meta-training; where there is none, those of an encoder that is trained."""
+    if experiment.training:
+        return experiment.training.steps
+    if given:
+        return given.made["options"].get("steps", 0)
+    return experiment.encoder.acai.steps if is_trained(experiment.encoder) else 0
+
+
+def given_encoder(recipe: Recipe, path: Path) -> Encoder:
+    """The encoder of a file; raises `NopalError` where the recipe asks for none or for another kind."""
+    given, options = load_encoder(path), recipe.experiment.encoder
+    asked = options.name.partition("_")[0] if options else "none"
+    if given.made["encoder"].lower() != asked:
+        raise NopalError(f"{path} holds the encoder {given.made['encoder']}, but {recipe.name} asks for {asked}.")
+    return given
+
+
 def prepare(
-    recipe: Recipe, experiment: Experiment, splits: Splits, folder: str | Path, resume: bool
-) -> tuple[Learner, object]:
-    """The learner, meta-trained where it has to be, and the test images or vectors that it is judged on."""
+    recipe: Recipe,
+    experiment: Experiment,
+    splits: Splits,
+    folder: str | Path,
+    resume: bool,
+    given: Encoder | None = None,
+) -> tuple[Learner | Callable[[Difficulty], Learner], object]:
+    """The learner, meta-trained where it has to be, or a function that chooses one for each difficulty; and the test
+    images or vectors that it is judged on."""
     images: ImageSet = splits.train
     options = experiment.learner
-    if isinstance(options, NearestNeighbourOptions) or experiment.training is None:
-        if experiment.encoder is None:
-            raise NopalError(f"The recipe {recipe.name} names no encoder, which nearest neighbours need.")
-        encoder = experiment.encoder
-
-        def embed() -> dict[str, Any]:
-            return {"vectors": fit_encoder(images, encoder, data=recipe.data)(splits.test.images)}
-
-        return options.build(images.shape, 0, jax.random.key(0)), from_first(embed)["vectors"]
-    made = origin(recipe, experiment)
+    if isinstance(options, FromScratchOptions):
+        weights = key_of(0)
+        return lambda difficulty: options.build(images.shape, difficulty[0], weights), splits.test.images
+    if isinstance(options, BaselineOptions) or experiment.training is None:
+        if experiment.encoder is None or not isinstance(options, BaselineOptions):
+            raise NopalError(f"The recipe {recipe.name} names no encoder or no training, which its learner needs.")
+        encoder = given or experiment.encoder
+        if is_trained(encoder):
+            encoder = fit_encoder(images, encoder, recipe.data, folder=Path(folder) / "encoder", resume=resume)
+        return prepare_baseline(options, encoder, splits, recipe.data)
+    made = origin(recipe, experiment, given)
     run = begin_run(folder, images.shape, options, experiment.training, made=made, resume=resume)
-    partitions = make_partitions(run, images, experiment.encoder, experiment.partitions)
+    partitions = make_partitions(run, images, given or experiment.encoder, experiment.partitions)
     learner = meta_train(run, images, partitions, validation=splits.validation, label=recipe.name)
     return learner, splits.test.images
 
 
-def origin(recipe: Recipe, experiment: Experiment) -> dict[str, Any]:
+def prepare_baseline(
+    options: BaselineOptions, encoder: EncoderOptions | Encoder, splits: Splits, data: str
+) -> tuple[Chosen, object]:
+    """A baseline that chooses by the meta-validation images, and the vectors of the test images. Of several processes
+    the first encodes for all."""
+    held_out = splits.validation
+
+    def embed() -> dict[str, Any]:
+        encode = encoder if isinstance(encoder, Encoder) else fit_encoder(splits.train, encoder, data)
+        vectors = {"test": encode(splits.test.images)}
+        if held_out:
+            vectors["validation"] = encode(held_out.images)
+        if isinstance(options, ClusterMatchingOptions):
+            vectors["train"] = encode(splits.train.images)
+        return vectors
+
+    vectors = from_first(embed)
+    validation = (vectors["validation"], held_out.need_labels()) if held_out else None
+    return Chosen(options.offer(lambda: vectors["train"], key_of(0)), validation), vectors["test"]
+
+
+def origin(recipe: Recipe, experiment: Experiment, given: Encoder | None = None) -> dict[str, Any]:
     """Where the tasks of a run come from, as its configuration says."""
     made: dict[str, Any] = {"recipe": recipe.name, "encoder": None, "partitions": None}
-    if experiment.encoder and experiment.partitions:
-        made |= {"encoder": to_plain(experiment.encoder), "partitions": to_plain(experiment.partitions)}
+    if experiment.partitions:
+        encoder = given.made if given else experiment.encoder and to_plain(experiment.encoder)
+        made |= {"encoder": encoder, "partitions": to_plain(experiment.partitions)}
     return made

@@ -17,11 +17,12 @@ from nopal.errors import NopalError
 from nopal.learners.learner import MetaLearner
 from nopal.loop import Moment
 from nopal.partitions import Partitions
-from nopal.recipes.options import NearestNeighbourOptions
-from nopal.recipes.pipeline import Encoded, Training, begin_run, make_partitions, progress_of, undone_if_refused
+from nopal.recipes.options import MetaLearnerOptions
+from nopal.recipes.pipeline import Encoded, Training, begin_run, make_partitions, undone_if_refused
 from nopal.recipes.recipe import Budget, Recipe
-from nopal.recipes.running import judge, origin
+from nopal.recipes.running import given_encoder, judge, origin
 from nopal.recipes.sources import load_splits
+from nopal.recipes.watching import progress_of
 from nopal.runs import Interrupts, RunFolder, Stopwatch, check_writable
 from nopal.runs.folder import refuse_used
 from nopal.seeds import train_seeds
@@ -38,6 +39,7 @@ def run_seeds(
     steps: int | None = None,
     partitions: int | None = None,
     episodes: int = 1000,
+    encoder: Path | None = None,
     console: Console,
 ) -> list[Path]:
     """As `run_recipe` for each seed, whose files go into `folder_of(seed)`; but they are meta-trained together, and an
@@ -46,8 +48,9 @@ def run_seeds(
         raise NopalError("The number of seeds is 0; expected at least 1.")
     experiments = [recipe.at(budget, seed, steps, partitions) for seed in seeds]
     options = recipe.experiment.learner
-    if isinstance(options, NearestNeighbourOptions) or recipe.experiment.training is None:
+    if not isinstance(options, MetaLearnerOptions) or recipe.experiment.training is None:
         raise NopalError(f"The recipe {recipe.name} trains nothing that a seed could change; run it with one seed.")
+    given = given_encoder(recipe, encoder) if encoder else None
     from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
     splits = load_splits(recipe.data)
     images, folders = splits.train, [folder_of(seed) for seed in seeds]
@@ -61,7 +64,7 @@ def run_seeds(
         divided: list[Partitions] = []
         encoded: Encoded = {}
         for experiment, folder in zip(experiments, folders):
-            made = origin(recipe, experiment)
+            made = origin(recipe, experiment, given)
             assert experiment.training
             run = begin_run(folder, images.shape, options, experiment.training, made=made, resume=resume)
             undo.enter_context(undone_if_refused(run))
@@ -70,13 +73,14 @@ def run_seeds(
             if divided and experiment.partitions == experiments[0].partitions:
                 divided.append(divided[0])
             else:
-                divided.append(make_partitions(run, images, experiment.encoder, experiment.partitions, encoded))
+                fitted = given or experiment.encoder
+                divided.append(make_partitions(run, images, fitted, experiment.partitions, encoded))
     learners = meta_train_seeds(runs, images, divided, validation=splits.validation, label=recipe.name)
     found = []
     for seed, experiment, learner, clock in zip(seeds, experiments, learners, clocks):
         console.print(f"Seed {seed}:", highlight=False)
-        path = judge(recipe, experiment, seed, learner, splits.test.images, splits, results, episodes, clock, console)
-        found.append(path)
+        x = splits.test.images
+        found.append(judge(recipe, experiment, seed, learner, x, splits, results, episodes, clock, console, given))
     return found
 
 

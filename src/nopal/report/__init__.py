@@ -1,23 +1,44 @@
 """What runs found, for people: tables, learning curves, contact sheets of tasks, and one HTML page that holds them."""
 
+from nopal.report.cluster_sheet import cluster_sheet, summaries_csv, summaries_table
+from nopal.report.comparison import as_svg, comparison_figure
 from nopal.report.contact_sheet import contact_sheet
 from nopal.report.curves import curves_figure
+from nopal.report.image_grid import image_grid
 from nopal.report.page import Markup, Picture, Section, report_page, write_page
-from nopal.report.tables import Row, html_table, markdown_table, results_page, rows_of, table_legend, text_table
+from nopal.report.tables import (
+    Row,
+    html_table,
+    markdown_table,
+    results_page,
+    rows_of,
+    rows_over_seeds,
+    table_legend,
+    text_table,
+    unmeasured,
+)
 
 __all__ = [
     "Markup",
     "Picture",
     "Row",
     "Section",
+    "as_svg",
+    "cluster_sheet",
+    "comparison_figure",
     "contact_sheet",
     "curves_figure",
     "html_table",
+    "image_grid",
     "markdown_table",
     "report_page",
     "results_page",
     "rows_of",
+    "rows_over_seeds",
+    "summaries_csv",
+    "summaries_table",
     "table_legend",
     "text_table",
+    "unmeasured",
     "write_page",
 ]

@@ -27,7 +27,7 @@ def contact_sheet(
     of it black) are shown as black on white, like ink on paper. Raises `NopalError` for other numbers or channels, and
     for a shot that is no number of images.
     """
-    pictures = _displayable(np.asarray(images))
+    pictures = displayable(np.asarray(images))
     way, per_class, height, width, _ = pictures.shape
     if not 1 <= shot <= per_class:
         raise NopalError(f"The shot is {shot}, but every class has {per_class} images; choose 1 to {per_class}.")
@@ -54,7 +54,8 @@ def contact_sheet(
     return figure
 
 
-def _displayable(images: Shaped[np.ndarray, "way per_class h w c"]) -> Float[np.ndarray, "way per_class h w 3"]:
+def displayable(images: Shaped[np.ndarray, "way per_class h w c"]) -> Float[np.ndarray, "way per_class h w 3"]:
+    """Numbers in [0, 1] for three colours, drawings as ink on paper."""
     numbers = images / 255 if images.dtype == np.uint8 else images.astype(float)
     if not (numbers.size and numbers.min() >= 0 and numbers.max() <= 1):
         found = f"from {numbers.min()} to {numbers.max()}" if numbers.size else "of an empty array"

@@ -41,7 +41,7 @@ def curves_figure(runs: Mapping[str, str | os.PathLike[str]], *, metric: str = "
             axes.plot(steps, scale * values, "o", color=colour, markersize=4.5)
     if len(axes.lines) > 2 * len(runs):
         handles.append(Line2D([], [], marker="o", linestyle="", color=INK, markersize=4.5, label="validation tasks"))
-    axes.set_xlabel("steps of meta-training", color=INK, fontsize=9)
+    axes.set_xlabel("training steps", color=INK, fontsize=9)
     axes.set_ylabel("accuracy, %" if metric == "accuracy" else metric.replace("_", " "), color=INK, fontsize=9)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter("{x:,.0f}")

@@ -58,11 +58,24 @@ class Row:
     details: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+def unmeasured(
+    recipe: str, learner: str, data: str, published: Mapping[tuple[int, int], tuple[float, str]]
+) -> dict[str, Any]:
+    """In the place of a record: the published numbers (mean and source by way and shot) of a row that was not run."""
+    scores = [
+        {"metric": "accuracy", "way": way, "shot": shot, "mean": None, "published": mean, "published_source": source}
+        for (way, shot), (mean, source) in published.items()
+    ]
+    return {"recipe": recipe, "learner": learner, "data": data, "seed": None, "scores": scores, "hardware": None}
+
+
 def rows_of(record: Record) -> list[Row]:
     """One row for each kind of statistics in a record's scores, with the budget as a further column.
 
     Raises `NopalError` where a score doesn't say which statistics it used, or contradicts itself.
     """
+    if record["hardware"] is None:
+        return [Row(record["learner"], record["scores"], "", {"budget": "not run"})]
     kinds: dict[str, list[Score]] = {}
     for score in record["scores"]:
         kind, transductive = score.get("statistics"), score.get("transductive")
@@ -91,7 +104,7 @@ def text_table(rows: Sequence[Row], title: str = "") -> Table:
         else:
             table.add_column(Text(heading), no_wrap=heading == "statistics", overflow="fold")
     for row, line in zip(rows, lines):
-        scores = _scores(row)
+        scores = scores_of(row)
         numbers = [_text_score(scores.get(column)) for column in columns]
         table.add_row(Text(line[0]), *numbers, *map(Text, line[len(columns) + 1 :]))
     return table
@@ -113,7 +126,7 @@ def html_table(rows: Sequence[Row]) -> Markup:
     head = "".join(f'<th scope="col"{kind}>{html.escape(heading)}</th>' for kind, heading in zip(kinds, headings))
     body = ""
     for row, line in zip(rows, lines):
-        scores = _scores(row)
+        scores = scores_of(row)
         numbers = [_html_score(scores.get(column)) for column in columns]
         others = [f"<td>{html.escape(cell)}</td>" for cell in line[len(columns) + 1 :]]
         body += f'<tr><th scope="row">{html.escape(row.name)}</th>{"".join(numbers + others)}</tr>\n'
@@ -145,12 +158,19 @@ def table_legend(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def results_page(records: Sequence[Record], title: str, intro: str, folder: str = "../results") -> str:
+def results_page(
+    records: Sequence[Record],
+    title: str,
+    intro: str,
+    folder: str = "../results",
+    pictures: Mapping[str, str] | None = None,
+) -> str:
     """A Markdown page with a table for each data set, its rows in the order of `records`; those that differ by their
     seeds alone share a row.
 
     `folder` is where the records lie, seen from the page: a row links to `folder/file` of a record that has a `file`,
-    as those of `read_records` do. Raises `NopalError` where there are no records.
+    as those of `read_records` do. `pictures` stand below the tables of their data sets. Raises `NopalError` where
+    there are no records.
     """
     if not records:
         raise NopalError("Found 0 records of runs, expected at least one; make one with `nopal run` first.")
@@ -161,10 +181,12 @@ def results_page(records: Sequence[Record], title: str, intro: str, folder: str 
     blocks = [f"# {title}", intro, "\n".join(f"* {line}" for line in legend)]
     for data in dict.fromkeys(record["data"] for record in records):
         chosen = [group for group in groups if group[0]["data"] == data]
-        machines = list(dict.fromkeys(str(record["hardware"]) for group in chosen for record in group))
-        rows = [row for group in chosen for row in _rows_of_seeds(group, machines, folder)]
+        made_on = (str(record["hardware"]) for group in chosen for record in group if record["hardware"])
+        machines = list(dict.fromkeys(made_on))
+        rows = [row for group in chosen for row in _with_particulars(group, machines, folder)]
         notes = "\\\n".join(f"<sup>{i}</sup> {machine}" for i, machine in enumerate(machines, 1))
-        blocks += [f"## {data}", markdown_table(rows), notes]
+        picture = f"![Measured and published on {data}]({pictures[data]})" if pictures and data in pictures else ""
+        blocks += [block for block in (f"## {data}", markdown_table(rows), notes, picture) if block]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -188,13 +210,15 @@ def _by_seed(records: Sequence[Record]) -> list[list[Record]]:
     """Records that differ by their seeds alone, together and in the order of the seeds."""
     groups: dict[str, list[Record]] = {}
     for record in records:
+        if record["hardware"] is None:
+            groups[f"not run: {record['recipe']} {len(groups)}"] = [record]
+            continue
         kinds = [[score.get(name) for name in KIND] for score in record["scores"]]
         about = [record["recipe"], record["learner"], record["data"], record["budget"], kinds]
         key = json.dumps([*about, _without_seeds(record.get("config", {}))], sort_keys=True)
         group = groups.setdefault(key, [])
-        if any(
-            other["seed"] == record["seed"] for other in group
-        ):  # made twice: no further evidence, so no further seed
+        # Made twice: no further evidence, so no further seed.
+        if any(other["seed"] == record["seed"] for other in group):
             groups[f"{key} {record.get('file')}"] = [record]
         else:
             group.append(record)
@@ -207,28 +231,45 @@ def _without_seeds(config: Any) -> Any:
     return config
 
 
-def _rows_of_seeds(group: Sequence[Record], machines: list[str], folder: str) -> list[Row]:
+def rows_over_seeds(records: Sequence[Record]) -> list[Row]:
+    """The rows of records, of those that differ by their seeds alone one for all of them."""
+    return [row for group in _by_seed(records) for row in _averaged(group)]
+
+
+def _averaged(group: Sequence[Record]) -> list[Row]:
     """The rows of records that differ by their seeds alone: means over seeds, and standard deviations between them in
     the place of intervals."""
+    rows = rows_of(group[0])
+    if len(group) == 1:
+        return rows
+    averaged = []
+    for row, *others in zip(rows, *map(rows_of, group[1:])):
+        means = np.array([[score["mean"] for score in of_seed.scores] for of_seed in (row, *others)])
+        pairs = zip(row.scores, means.mean(0), means.std(0, ddof=1))
+        scores = [{**score, "mean": float(mean), "ci95": float(deviation)} for score, mean, deviation in pairs]
+        averaged.append(dataclasses.replace(row, scores=scores))
+    return averaged
+
+
+def _with_particulars(group: Sequence[Record], machines: list[str], folder: str) -> list[Row]:
+    """The rows of records that differ by their seeds alone, with where and how they were made; those that were not run
+    as they are."""
     rows = []
-    for of_seeds in zip(*(rows_of(record) for record in group)):
-        scores = of_seeds[0].scores
-        if len(group) > 1:
-            means = np.array([[score["mean"] for score in row.scores] for row in of_seeds])
-            spread = means.std(0, ddof=1)
-            scores = [{**s, "mean": float(m), "ci95": float(d)} for s, m, d in zip(scores, means.mean(0), spread)]
+    for row in _averaged(group):
+        if group[0]["hardware"] is None:
+            rows.append(row)
+            continue
         marks = sorted({machines.index(str(record["hardware"])) + 1 for record in group})
         seconds = sum(record["wall_seconds"] for record in group)
         recipe = f"`{group[0]['recipe']}`"
         links = [_link(str(record["seed"]) if len(group) > 1 else recipe, record, folder) for record in group]
         particulars = {
-            "tasks": ", ".join(f"{tasks:,}" for tasks in sorted({score["tasks"] for score in scores})),
+            "tasks": ", ".join(f"{tasks:,}" for tasks in sorted({score["tasks"] for score in row.scores})),
             "seed": ", ".join(str(record["seed"]) for record in group),
             "time": f"{time_text(seconds)} <sup>{', '.join(map(str, marks))}</sup>",
             "record": ", ".join(links) if len(group) == 1 else f"{recipe} {', '.join(links)}",
         }
-        details = {**of_seeds[0].details, **particulars}
-        rows.append(Row(of_seeds[0].name, scores, of_seeds[0].statistics, details))
+        rows.append(dataclasses.replace(row, details={**row.details, **particulars}))
     return rows
 
 
@@ -238,16 +279,21 @@ def _link(name: str, record: Record, folder: str) -> str:
 
 def _grid(rows: Sequence[Row]) -> tuple[list[Column], list[str], list[list[str]]]:
     """The columns of scores, all headings, and the text of all cells."""
-    columns = sorted({column for row in rows for column in _scores(row)})
+    columns = score_columns(rows)
     details = list(dict.fromkeys(heading for row in rows for heading in row.details))
     lines = []
     for row in rows:
-        numbers = ["".join(_number(score)) if (score := _scores(row).get(column)) else "" for column in columns]
+        numbers = ["".join(_number(score)) if (score := scores_of(row).get(column)) else "" for column in columns]
         lines.append([row.name, *numbers, row.statistics, *(row.details.get(heading, "") for heading in details)])
     return columns, ["learner", *map(_heading, columns), "statistics", *details], lines
 
 
-def _scores(row: Row) -> dict[Column, Score]:
+def score_columns(rows: Sequence[Row]) -> list[Column]:
+    """All columns of scores in these rows, in order."""
+    return sorted({column for row in rows for column in scores_of(row)})
+
+
+def scores_of(row: Row) -> dict[Column, Score]:
     """The scores by column; way 0 stands for the points of a regression task."""
     scores = {}
     for score in row.scores:
@@ -271,7 +317,8 @@ def _number(score: Score) -> tuple[str, str, str]:
     ci95, published = score.get("ci95"), score.get("published")
     interval = f" ± {ci95:.{digits}f}" if ci95 else ""
     other = f" ({' '.join(filter(None, [f'{published:g}', _mark(score)]))})" if published is not None else ""
-    return f"{score['mean']:.{digits}f}", interval, other
+    mean = score["mean"]
+    return "–" if mean is None else f"{mean:.{digits}f}", interval, other
 
 
 def _mark(score: Score) -> str:
@@ -292,6 +339,7 @@ def _html_score(score: Score | None) -> str:
     if score is None:
         return '<td class="score"></td>'
     mean, interval, published = _number(score)
-    bar = f'<i style="--share:{score["mean"]:.1f}%"></i>' if score["metric"] == "accuracy" else ""
+    drawn = score["metric"] == "accuracy" and score["mean"] is not None
+    bar = f'<i style="--share:{score["mean"]:.1f}%"></i>' if drawn else ""
     below = f"<small>{published.strip()}</small>" if published else ""
     return f'<td class="score">{mean}<small>{interval}</small>{bar}{below}</td>'

@@ -1,0 +1,83 @@
+"""The page of results: what was measured and what was published, side by side, row by row as recipes are listed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from nopal.errors import NopalError
+from nopal.recipes.published import OMNIGLOT
+from nopal.recipes.recipe import Difficulty, Published
+from nopal.recipes.running import RECIPES
+from nopal.report import as_svg, comparison_figure, results_page, rows_over_seeds, unmeasured
+from nopal.runs import check_writable, read_records
+from nopal.runs.files import write_text
+
+INTRO = (
+    "Made by `nopal table` from the records of real runs: every number is what a run measured, at the budget that its "
+    "row states. Where that is far from the published budget, so may the number be, in either direction: only rows at "
+    "the published budget are reproductions. A dash stands where a published row was not run here."
+)
+_KINDS = {
+    "knn": "kNN on {}",
+    "linear": "linear on {}",
+    "mlp": "MLP with dropout on {}",
+    "cluster-matching": "cluster matching on {}",
+    "cactus-maml": "CACTUs-MAML on {}",
+    "cactus-protonet": "CACTUs-ProtoNets on {}",
+}
+_ENCODERS = {"bigan": "BiGAN"}
+
+
+def results_table(data: str | None, results: Path, out: Path | None) -> str:
+    """The Markdown page of the records under `results`: of all data sets or of one, and published rows that were not
+    run. With `out` it is written there, links relative to it, a picture of each table beside it.
+
+    Raises `NopalError` for a data set that neither recipes nor records know.
+    """
+    records = read_records(results)
+    known = list(dict.fromkeys([recipe.data for recipe in RECIPES.values()] + [record["data"] for record in records]))
+    if data is not None and data not in known:
+        raise NopalError(f"There are no rows of {data!r}; expected one of {', '.join(known)}.")
+    if out:
+        check_writable(out)
+    wanted = known if data is None else [data]
+    lines = [line for name in wanted for line in _in_order(name, [r for r in records if r["data"] == name])]
+    pictures: dict[str, str] = {}
+    if out:
+        for name in wanted:
+            rows = rows_over_seeds([line for line in lines if line["data"] == name])
+            if rows:
+                picture = out.with_name(f"{out.stem}-{name}.svg")
+                write_text(picture, as_svg(comparison_figure(rows)))
+                pictures[name] = picture.name
+    where = Path(os.path.relpath(results, out.parent if out else Path.cwd())).as_posix()
+    page = results_page(lines, "Results", INTRO, where, pictures)
+    if out:
+        write_text(out, page)
+    return page
+
+
+def _in_order(data: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Records in the order of recipes, with published rows that have none; rows that no recipe is for stand last."""
+    lines: list[dict[str, Any]] = []
+    for recipe in RECIPES.values():
+        if recipe.data != data:
+            continue
+        own = [record for record in records if record["recipe"] == recipe.name]
+        if not own and recipe.published:
+            own = [_published_only(recipe.name, recipe.title, data, recipe.published)]
+        lines += own
+    lines += [record for record in records if record["recipe"] not in RECIPES]
+    if data == "omniglot":
+        for name, published in OMNIGLOT.items():
+            encoder, _, kind = name.partition("-")
+            if f"omniglot-{name}" not in RECIPES and encoder in _ENCODERS:
+                title = _KINDS[kind].format(_ENCODERS[encoder])
+                lines.append(_published_only(name, title, data, published))
+    return lines
+
+
+def _published_only(name: str, title: str, data: str, published: dict[Difficulty, Published]) -> dict[str, Any]:
+    return unmeasured(name, title, data, {at: (number.mean, number.source) for at, number in published.items()})

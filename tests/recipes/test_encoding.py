@@ -1,0 +1,99 @@
+"""Trained encoders in their run folders."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nopal import NopalError
+from nopal.data.images import ImageSet
+from nopal.encoders import ACAI, ACAIOptions, load_encoder
+from nopal.loop import Moment
+from nopal.recipes import watching
+from nopal.recipes.encoding import fit_encoder, train_acai
+from nopal.recipes.judging import write_report
+from nopal.recipes.options import EncoderOptions
+from nopal.runs import Interrupted
+
+SMALL = ACAIOptions(steps=10, width=8, latent_width=4, depth=2, latent=3, batch=4)
+OPTIONS = EncoderOptions("acai", acai=SMALL)
+
+
+@pytest.fixture(scope="module")
+def images() -> ImageSet:
+    return ImageSet(np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1), np.uint8))
+
+
+@pytest.fixture(scope="module")
+def whole(images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("encoders") / "whole"
+    train_acai(images, OPTIONS, "noise", folder, False, every=5)
+    return folder
+
+
+def test_what_is_left_behind(whole: Path, images: ImageSet) -> None:
+    lines = (whole / "metrics.csv").read_text().splitlines()
+    assert lines[0] == "step,critic_loss,loss,reconstruction"
+    assert [line.split(",")[0] for line in lines[1:]] == ["5", "10"]
+    for name in ("reconstructions.png", "interpolations.png"):
+        assert (whole / name).read_bytes().startswith(b"\x89PNG")
+    assert load_encoder(whole / "encoder.npz")(images.images).shape == (24, 48)
+
+
+def test_a_report_shows_it(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run" / "encoder")
+    (tmp_path / "run" / "config.json").write_text("{}")
+    write_report([tmp_path / "run"], tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    for words in ("What its encoder keeps", "Reconstructions by", "Interpolations by", "Loss of the encoder of"):
+        assert words in page
+
+
+def test_a_stopped_run_goes_on_as_if_never_stopped(
+    whole: Path, images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopper(watching.Progress):
+        def __call__(self, moment: Moment) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(watching, "Progress", Stopper)
+        with pytest.raises(Interrupted):
+            train_acai(images, OPTIONS, "noise", tmp_path / "run", False, every=5)
+    assert not (tmp_path / "run" / "encoder.npz").exists()
+    resumed = train_acai(images, OPTIONS, "noise", tmp_path / "run", True, every=5)
+    np.testing.assert_array_equal(resumed(images.images), load_encoder(whole / "encoder.npz")(images.images))
+    assert (tmp_path / "run" / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+
+
+def test_a_finished_encoder_is_not_trained_again_but_may_be_trained_further(
+    whole: Path, images: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.delattr(ACAI, "fit")
+        train_acai(images, OPTIONS, "noise", whole, True, every=5)
+    more = EncoderOptions("acai", acai=dataclasses.replace(SMALL, steps=15))
+    assert train_acai(images, more, "noise", whole, True, every=5).options.steps == 15
+    with pytest.raises(NopalError, match="has done 15 steps already"):
+        train_acai(images, OPTIONS, "noise", whole, True, every=5)
+
+
+def test_bad_choices_leave_nothing_behind(images: ImageSet, tmp_path: Path) -> None:
+    bad = EncoderOptions("acai", acai=dataclasses.replace(SMALL, batch=3))
+    with pytest.raises(NopalError, match="The batch has 3 images"):
+        fit_encoder(images, bad, folder=tmp_path / "run")
+    with pytest.raises(NopalError, match="The seed is -1"):
+        fit_encoder(images, dataclasses.replace(OPTIONS, seed=-1), folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_a_folder(images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = fit_encoder(images, OPTIONS, "noise")
+    assert (found.made["encoder"], found.made["data"], list(tmp_path.iterdir())) == ("ACAI", "noise", [])

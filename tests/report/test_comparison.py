@@ -1,0 +1,31 @@
+"""Own numbers beside published ones, as a picture."""
+
+import pytest
+
+from nopal.errors import NopalError
+from nopal.report import Row, as_svg, comparison_figure
+
+
+def score(mean, published=None, way=5):
+    return {"metric": "accuracy", "way": way, "shot": 1, "mean": mean, "ci95": 0.5, "published": published}
+
+
+def test_a_panel_for_each_difficulty_and_a_mark_for_each_number():
+    rows = [
+        Row("measured", [score(60.0, 70.0), score(20.0, way=20)], "none"),
+        Row("only published", [score(None, 5.0)], ""),
+    ]
+    figure = comparison_figure(rows)
+    five, twenty = figure.axes
+    assert (five.get_title(), twenty.get_title()) == ("5-way 1-shot", "20-way 1-shot")
+    assert [label.get_text() for label in five.get_yticklabels()] == ["measured", "only published"]
+    rings = [line for line in five.lines if line.get_fillstyle() == "none"]
+    assert sorted((line.get_xdata()[0], line.get_ydata()[0]) for line in rings) == [(5.0, 1), (70.0, 0)]
+    dots = [line for line in five.lines if line.get_fillstyle() != "none" and line.get_marker() == "o"]
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in dots] == [(60.0, 0)]
+    assert as_svg(comparison_figure(rows)) == as_svg(figure)
+
+
+def test_nothing_to_draw():
+    with pytest.raises(NopalError, match="None of the rows has a score"):
+        comparison_figure([])
