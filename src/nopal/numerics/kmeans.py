@@ -53,8 +53,7 @@ def fit_kmeans(
     if repeats > 1:
         again = functools.partial(fit_kmeans, z, scales, clusters, iterations=iterations, tolerance=tolerance)
         fits = [again(key=k, candidates=candidates) for k in jax.random.split(key, repeats)]
-        best = np.argmin([fit.inertia for fit in fits], axis=0)
-        return KMeans(*(np.stack(of_fits)[best, np.arange(len(best))] for of_fits in zip(*fits)))
+        return best_of(fits)
     z, scales = np.asarray(z, np.float32), np.asarray(scales, np.float32)
     n = len(z)
     if not 1 <= clusters <= n:
@@ -76,6 +75,12 @@ def fit_kmeans(
     ]
     assignments, centroids, inertia, used = (np.concatenate(arrays) for arrays in zip(*parts))
     return KMeans(assignments, centroids + mean, inertia, used)
+
+
+def best_of(fits: list[KMeans]) -> KMeans:
+    """Each partition from the fit in which its inertia is least."""
+    best = np.argmin([fit.inertia for fit in fits], axis=0)
+    return KMeans(*(np.stack(of_fits)[best, np.arange(len(best))] for of_fits in zip(*fits)))
 
 
 @functools.partial(jax.jit, static_argnames=("clusters", "candidates"))

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Float64, Int32, Int64, Key
 
 from nopal.errors import NopalError
-from nopal.numerics.kmeans import KMeans, State, choose_seeds, reassign, sum_by_cluster
+from nopal.numerics.kmeans import KMeans, State, best_of, choose_seeds, reassign, sum_by_cluster
 
 ROWS = 1 << 16  # rows in a block: 64 MiB of 256 numbers each
 SEEDING_ROWS = 1 << 18
@@ -52,9 +52,7 @@ def fit_kmeans_streamed(
     if repeats > 1:
         again = functools.partial(fit_kmeans_streamed, z, scales, clusters, iterations=iterations, tolerance=tolerance)
         more = {"candidates": candidates, "rows_at_once": rows_at_once, "seeding_rows": seeding_rows}
-        tries = [again(key=k, **more) for k in jax.random.split(key, repeats)]  # type: ignore[arg-type]
-        best = np.argmin([one.inertia for one in tries], axis=0)
-        return KMeans(*(np.stack(of_tries)[best, np.arange(len(best))] for of_tries in zip(*tries)))
+        return best_of([again(key=k, **more) for k in jax.random.split(key, repeats)])  # type: ignore[arg-type]
     vectors = _Vectors.measured(z, rows_at_once)
     sample = np.arange(n)
     if n > seeding_rows:

@@ -65,11 +65,9 @@ class PartitionOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class MAMLOptions:
-    """Model-agnostic meta-learning: a few gradient steps on the support set from meta-trained weights."""
+class NetworkOptions:
+    """The four-block convolutional network under a learner."""
 
-    method: ClassVar[str] = "maml"
-    title: ClassVar[str] = "MAML"
     filters: int = 32
     """feature maps of each of the four blocks"""
     downsample: Downsample = "stride"
@@ -80,6 +78,30 @@ class MAMLOptions:
     """whether normalisation learns a scale beside its shift"""
     epsilon: float = 1e-5
     """added to the variance in normalisation"""
+
+    def network(
+        self, shape: tuple[int, int, int], outputs: int | None, key: PRNGKeyArray, head_deviation: float | None = None
+    ) -> Conv4:
+        """Fresh weights for images of `shape`."""
+        return Conv4(
+            shape,
+            outputs,
+            filters=self.filters,
+            downsample=self.downsample,
+            readout=self.readout,
+            scale=self.scale,
+            epsilon=self.epsilon,
+            head_deviation=head_deviation,
+            key=key,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class MAMLOptions(NetworkOptions):
+    """Model-agnostic meta-learning: a few gradient steps on the support set from meta-trained weights."""
+
+    method: ClassVar[str] = "maml"
+    title: ClassVar[str] = "MAML"
     head_deviation: float | None = None
     """standard deviation of the output layer's initial weights; Glorot-uniform by default"""
     inner_rate: float = 0.25
@@ -101,17 +123,7 @@ class MAMLOptions:
 
     def build(self, shape: tuple[int, int, int], way: int, key: PRNGKeyArray) -> MAML:
         """A learner with fresh weights for images of `shape`."""
-        network = Conv4(
-            shape,
-            way,
-            filters=self.filters,
-            downsample=self.downsample,
-            readout=self.readout,
-            scale=self.scale,
-            epsilon=self.epsilon,
-            head_deviation=self.head_deviation,
-            key=key,
-        )
+        network = self.network(shape, way, key, self.head_deviation)
         return MAML(
             network,
             inner_rate=self.inner_rate,
@@ -126,7 +138,7 @@ class MAMLOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class ProtoNetOptions:
+class ProtoNetOptions(NetworkOptions):
     """Prototypical networks: the nearest class mean in a meta-trained embedding."""
 
     method: ClassVar[str] = "protonet"
@@ -137,45 +149,21 @@ class ProtoNetOptions:
     """halve images by pooling, or by convolutions of stride 2: faster"""
     readout: Readout = "flatten"
     """flatten the last feature map, or average it over its places"""
-    scale: bool = True
-    """whether normalisation learns a scale beside its shift"""
-    epsilon: float = 1e-5
-    """added to the variance in normalisation"""
     statistics: Statistics = "running"
     """what normalises activations at test: running statistics, the support set, or support and queries together
     (transductive)"""
 
     def build(self, shape: tuple[int, int, int], way: int, key: PRNGKeyArray) -> ProtoNet:
         """A learner with fresh weights for images of `shape`; any number of classes will do."""
-        network = Conv4(
-            shape,
-            None,
-            filters=self.filters,
-            downsample=self.downsample,
-            readout=self.readout,
-            scale=self.scale,
-            epsilon=self.epsilon,
-            key=key,
-        )
-        return ProtoNet(network, statistics=self.statistics)
+        return ProtoNet(self.network(shape, None, key), statistics=self.statistics)
 
 
 @dataclasses.dataclass(frozen=True)
-class FromScratchOptions:
+class FromScratchOptions(NetworkOptions):
     """Gradient descent on each support set from the same random weights; nothing is meta-trained."""
 
     method: ClassVar[str] = "from_scratch"
     title: ClassVar[str] = "from scratch"
-    filters: int = 32
-    """feature maps of each of the four blocks"""
-    downsample: Downsample = "stride"
-    """halve images by convolutions of stride 2, or by pooling"""
-    readout: Readout = "mean"
-    """average the last feature map over its places, or flatten it"""
-    scale: bool = True
-    """whether normalisation learns a scale beside its shift"""
-    epsilon: float = 1e-5
-    """added to the variance in normalisation"""
     head_deviation: float | None = None
     """standard deviation of the output layer's initial weights; Glorot-uniform by default"""
     rate: float = 0.5
@@ -191,17 +179,7 @@ class FromScratchOptions:
 
     def build(self, shape: tuple[int, int, int], way: int, key: PRNGKeyArray) -> FromScratch:
         """A learner with random weights for images of `shape`."""
-        network = Conv4(
-            shape,
-            way,
-            filters=self.filters,
-            downsample=self.downsample,
-            readout=self.readout,
-            scale=self.scale,
-            epsilon=self.epsilon,
-            head_deviation=self.head_deviation,
-            key=key,
-        )
+        network = self.network(shape, way, key, self.head_deviation)
         return FromScratch(
             network,
             rate=self.rate,
