@@ -3,7 +3,6 @@ few gradient steps on a support set lead to a good model of the task."""
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import Literal
 
 import equinox as eqx
@@ -13,9 +12,10 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
 from nopal.data.images import as_float
 from nopal.errors import NopalError
-from nopal.learners.learner import Aux, MetaLearner
+from nopal.learners.learner import Aux, NormalisingLearner
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments, Statistics
+from nopal.nets.parameters import check_patterns, split_parameters
 from nopal.numerics.mixed_mode import mixed_mode_gradient
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Categorical, Target
@@ -24,7 +24,7 @@ Rates = Literal["fixed", "per_tensor", "per_weight"]
 Reduction = Literal["mean", "class_sum"]
 
 
-class MAML(MetaLearner):
+class MAML(NormalisingLearner):
     """Gradient descent on the support set from meta-trained weights.
 
     `network(x, statistics)` returns outputs and the normalisation statistics it used (see `nopal.nets`). `adapted`
@@ -71,12 +71,7 @@ class MAML(MetaLearner):
         self.inner_rate, self.inner_steps, self.test_steps = inner_rate, inner_steps, test_steps or inner_steps
         self.first_order, self.adapted, self.reduction = first_order, tuple(adapted), reduction
         self.query_statistics = statistics
-        names = parameter_names(network)
-        for pattern in adapted:
-            if not any(fnmatchcase(name, pattern) for name in names):
-                raise NopalError(
-                    f"No parameter is named {pattern!r}; this network has {', '.join(names)}: adapt some of those."
-                )
+        check_patterns(network, self.adapted)
         initial = {
             "fixed": lambda w: None,
             "per_tensor": lambda w: jnp.full((), inner_rate, w.dtype),
@@ -86,12 +81,7 @@ class MAML(MetaLearner):
 
     def _split(self) -> tuple[PyTree, PyTree]:
         """The network's adapted parameters, and all the rest."""
-
-        def chosen(path: tuple, leaf: object) -> bool:
-            name = jax.tree_util.keystr(path, simple=True, separator=".")
-            return eqx.is_inexact_array(leaf) and any(fnmatchcase(name, pattern) for pattern in self.adapted)
-
-        return eqx.partition(self.network, jax.tree_util.tree_map_with_path(chosen, self.network))
+        return split_parameters(self.network, self.adapted)
 
     def adapt(self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None) -> Adapted:
         """See `Learner.adapt`; without a support set, and so without its statistics, inputs are normalised by their own
@@ -178,9 +168,3 @@ def _first(outputs: Float[Array, "m outputs"], target: Target | None) -> Float[A
             f"train with a way of at least {target.width}."
         )
     return outputs[:, : target.width]
-
-
-def parameter_names(network: Network) -> list[str]:
-    """Dotted paths of all floating-point arrays."""
-    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(network, eqx.is_inexact_array))
-    return [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from nopal.errors import NopalError
@@ -41,11 +40,8 @@ def options_of(run: RunFolder) -> tuple[MetaLearnerOptions, TrainingOptions]:
 
 def calibrated_like(learner: MetaLearner) -> MetaLearner:
     """The learner as it is after training: with (empty) running statistics where it uses them."""
-    if learner.statistics != "running":
-        return learner
-    blank = jnp.zeros((2, *learner.network.shape))
-    moments = jax.eval_shape(lambda network: network(blank, None)[1], learner.network)
-    return learner.with_running(jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), moments))
+    blank = learner.blank_running()
+    return learner if blank is None else learner.with_running(blank)
 
 
 def load(path: str | Path) -> MetaLearner:
@@ -69,7 +65,7 @@ def load(path: str | Path) -> MetaLearner:
 
 def image_shape(learner: MetaLearner) -> tuple[int, int, int]:
     """Height, width and channels of the images that the learner's network takes."""
-    height, width, channels = learner.network.shape
+    height, width, channels = learner.shape
     return height, width, channels
 
 
