@@ -96,11 +96,17 @@ class MAML(NormalisingLearner):
         return Adapted(network, self._statistics(network, support), support.target)
 
     def loss(self, episode: Episode, *, key: PRNGKeyArray | None = None) -> tuple[Float[Array, ""], Aux]:
-        network = self._descend(episode.support, self.inner_steps)
+        return self.judge(self.answer_in_training(episode, self.inner_steps), episode.query)
+
+    def answer_in_training(self, episode: Episode, steps: int) -> Float[Array, "m parameters"]:
+        """Predictions for the queries after so many steps, normalised as meta-training does."""
+        network = self._descend(episode.support, steps)
         # Running statistics are gathered after meta-training, which normalises the queries by their own.
         moments = self._statistics(network, episode.support) if self.query_statistics == "support" else None
-        predict = Adapted(network, moments, episode.target)
-        outputs, query = predict(episode.query.x), episode.query
+        return Adapted(network, moments, episode.target)(episode.query.x)
+
+    def judge(self, outputs: Float[Array, "m parameters"], query: Examples) -> tuple[Float[Array, ""], Aux]:
+        """The loss of predictions, and their score."""
         return self._reduce(outputs, query), {"score": query.target.score(outputs, query.y).mean()}
 
     def _statistics(self, network: Network, support: Examples) -> tuple[Moments, ...] | None:
