@@ -48,9 +48,9 @@ def render_poses(
     Each finished object is a file in the folder `out` + ".partial" until all are done, so that the same call goes on
     after an interruption; where models had problems the folder stays, so that only they are drawn when they have been
     repaired. `watch` is called with the number of all objects: once before, with None, and after each with what became
-    of it. Images depend on the seed and the objects alone. Processes are started by spawn: a program must call this
-    behind `if __name__ == "__main__"`. Raises `NopalError` for bad input, where no model can be drawn, and where
-    something cannot be written.
+    of it. Images depend on the seed and the objects alone. Several processes (0: one for each core) are started by
+    spawn: a program must ask for them behind `if __name__ == "__main__"`. Raises `NopalError` for bad input, where no
+    model can be drawn, and where something cannot be written.
     """
     out = Path(out).expanduser()
     models, empty = find_models(root, drop=drop, formats=formats)

@@ -15,10 +15,9 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32
 
 from nopal.archive import read_archive, write_archive
 from nopal.data.poses.meshes import Model, parse_mesh
@@ -73,16 +72,22 @@ def render_models(models: Sequence[Model], work: Work, processes: int = 0) -> Ge
     """Draw every model, in any order; what lies in `work.folder` already is not drawn again.
 
     Images depend neither on the number of processes (0: one for each core) nor on interruptions. Where a mesh is bad,
-    its `Rendered` says so and the others go on. Processes are started by spawn: a program must call this behind
-    `if __name__ == "__main__"`. Raises `NopalError` where nothing can be drawn or written; what was drawn stays.
+    its `Rendered` says so and the others go on. One process is this one; several are started by spawn, which a program
+    must ask for behind `if __name__ == "__main__"`. Raises `NopalError` where nothing can be drawn or written; what was
+    drawn stays.
     """
     if processes < 0:
         raise NopalError(f"The number of processes is {processes}; expected at least 1, or 0 for one a core.")
     if work.views < 1 or work.seed < 0:
         raise NopalError(f"{work.views} views with the seed {work.seed} are asked for; expected at least 1 and 0.")
     backend = find_backend()
+    processes = min(processes or _cores(), len(models))
+    if processes == 1:
+        with contextlib.closing(Painter(backend, work)) as painter:
+            yield from map(painter.render, models)
+        return
     unlucky: list[Model] = []
-    with _pool(min(processes or _cores(), len(models)), backend, work) as pool:
+    with _pool(processes, backend, work) as pool:
         waiting = {pool.submit(_render, model): model for model in models}
         for done in as_completed(waiting):
             try:
@@ -102,6 +107,42 @@ def load_rendered(file: Path) -> dict[str, np.ndarray]:
     return read_archive(file, _KIND)[1]
 
 
+class Painter:
+    """Draws models one after another, in the process that made it."""
+
+    def __init__(self, backend: str, work: Work):
+        os.environ.update(environment(backend))
+        self._backend, self._work = backend, work
+        self._stage: Stage | None = None
+
+    def render(self, model: Model) -> Rendered:
+        """Draw a model, unless its file is there; raises `NopalError` where the file can't be written."""
+        work = self._work
+        try:
+            content = model.read()
+            file = work.folder / f"{_fingerprint(model, content, work)}.npz"
+            if _is_whole(file):
+                return Rendered(model.name, file, kept=True)
+            mesh = parse_mesh(content, model.suffix, model.name)
+            self._stage = self._stage or Stage(work.options, self._backend)
+            angles, quaternions = draw_rotations(model.name, work.views, work.seed, work.options.rotation)
+            images = self._stage.draw(mesh, quaternions, model.name)
+        except NopalError as error:
+            return Rendered(model.name, None, str(error))
+        except MemoryError:
+            return Rendered(
+                model.name, None, f"The model {model.name} takes more memory than there is; make it smaller."
+            )
+        arrays = {"images": images, "angles": angles, "quaternions": quaternions}
+        write_archive(file, _KIND, {"name": model.name}, arrays)
+        return Rendered(model.name, file)
+
+    def close(self) -> None:
+        """Free the OpenGL context."""
+        if self._stage:
+            self._stage.close()
+
+
 @contextlib.contextmanager
 def _pool(processes: int, backend: str, work: Work) -> Iterator[ProcessPoolExecutor]:
     spawn = multiprocessing.get_context("spawn")
@@ -112,14 +153,13 @@ def _pool(processes: int, backend: str, work: Work) -> Iterator[ProcessPoolExecu
         pool.shutdown(cancel_futures=True)
 
 
-_here: dict[str, Any] = {}  # of a process that draws: its work, and its stage
+_painters: list[Painter] = []  # the one of a process that was started to draw
 
 
 def _begin(backend: str, work: Work) -> None:
-    os.environ.update(environment(backend))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process hears it, and lets this one finish
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _here["work"] = work
+    _painters.append(Painter(backend, work))
 
 
 def _end_with_parent() -> None:
@@ -130,24 +170,7 @@ def _end_with_parent() -> None:
 
 
 def _render(model: Model) -> Rendered:
-    work: Work = _here["work"]
-    try:
-        content = model.read()
-        file = work.folder / f"{_fingerprint(model, content, work)}.npz"
-        if _is_whole(file):
-            return Rendered(model.name, file, kept=True)
-        mesh = parse_mesh(content, model.suffix, model.name)
-        if "stage" not in _here:
-            _here["stage"] = Stage(work.options)
-        angles, quaternions = draw_rotations(model.name, work.views, work.seed, work.options.rotation)
-        images: UInt8[np.ndarray, "views h w *c"] = _here["stage"].draw(mesh, quaternions, model.name)
-    except NopalError as error:
-        return Rendered(model.name, None, str(error))
-    except MemoryError:
-        return Rendered(model.name, None, f"The model {model.name} takes more memory than there is; make it smaller.")
-    made = {"name": model.name}
-    write_archive(file, _KIND, made, {"images": images, "angles": angles, "quaternions": quaternions})
-    return Rendered(model.name, file)
+    return _painters[0].render(model)
 
 
 def _fingerprint(model: Model, content: bytes, work: Work) -> str:

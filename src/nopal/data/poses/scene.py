@@ -7,6 +7,7 @@ arm, the joints and the masses that gym's Pusher asks for move nothing.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from typing import Any, Literal
 
 import numpy as np
@@ -68,18 +69,17 @@ class SceneOptions:
 
 
 class Stage:
-    """A place where objects are drawn, one after another; it keeps one OpenGL context, and a process should have one.
+    """A place where objects are drawn, one after another, with one OpenGL context.
 
-    The variables of `opengl.environment` must have been set before MuJoCo is imported.
+    The variables of `opengl.environment(backend)` must have been set; a process has but one backend.
     """
 
-    def __init__(self, options: SceneOptions):
-        from mujoco.gl_context import GLContext
-
-        self.options = options
+    def __init__(self, options: SceneOptions, backend: str):
+        named = backend in ("egl", "osmesa")  # or else MuJoCo's own choice
+        library = importlib.import_module(f"mujoco.{backend}" if named else "mujoco.gl_context")
         side = options.size * options.samples
-        self._context = GLContext(side, side)
-        self._context.make_current()
+        self.options = options
+        self._context = library.GLContext(side, side)
 
     def draw(
         self, mesh: Mesh, quaternions: Float[np.ndarray, "views 4"], name: str = ""
@@ -88,6 +88,7 @@ class Stage:
         the mesh."""
         import mujoco
 
+        self._context.make_current()
         options = self.options
         mesh, place = stand(mesh, options.centre)
         spec = _scene(mesh, options)
