@@ -64,7 +64,7 @@ def test_what_took_no_time_does_not_count_in_the_rate(clock: list[float], capsys
     with Progress(total=400, label="render", unit="image") as progress:
         progress(moment(100))
         progress.skip(100)
-        clock[0] = 10
+        clock[0] = 10.0
         progress(moment(300))
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "render  image 300/400  10 images/s  0:10 left"
