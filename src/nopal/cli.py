@@ -17,6 +17,7 @@ import tyro
 from rich.console import Console
 from tyro.conf import arg, subcommand
 
+from nopal.commands.poses import poses
 from nopal.errors import NopalError
 from nopal.recipes.options import EncoderOptions, MAMLOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
 from nopal.recipes.recipe import Budget
@@ -491,6 +492,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "recipes": recipes,
     "run": run_recipe,
     "table": table,
+    "poses": poses,
 }
 
 
