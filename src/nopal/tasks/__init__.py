@@ -2,7 +2,8 @@
 
 from nopal.tasks.classification import Classification
 from nopal.tasks.episode import Episode, Examples
+from nopal.tasks.poses import Poses
 from nopal.tasks.regression import Sinusoids
-from nopal.tasks.target import Categorical, Gaussian
+from nopal.tasks.target import Categorical, Circular, Gaussian
 
-__all__ = ["Categorical", "Classification", "Episode", "Examples", "Gaussian", "Sinusoids"]
+__all__ = ["Categorical", "Circular", "Classification", "Episode", "Examples", "Gaussian", "Poses", "Sinusoids"]
