@@ -57,10 +57,11 @@ def fetch(name: str, url: str, known_hash: str) -> Path:
     return path
 
 
-def cached(name: str, sources: Iterable[Path], compute: Callable[[], Arrays]) -> Arrays:
+def cached(name: str, sources: Iterable[Path], compute: Callable[[], Arrays], *, compress: bool = True) -> Arrays:
     """What `compute` returns, kept in the cache folder as `name-<key>.npz`; the key changes when a source file does.
 
-    A damaged cache is computed again, and a cache that can't be written is done without.
+    Without `compress` it is written and read faster. A damaged cache is computed again, and a cache that can't be
+    written is done without.
     """
     stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in sources]
     path = cache_folder() / f"{name}-{hashlib.sha256(repr(stamps).encode()).hexdigest()[:12]}.npz"
@@ -68,14 +69,15 @@ def cached(name: str, sources: Iterable[Path], compute: Callable[[], Arrays]) ->
         return dict(stored)
     arrays = compute()
     with contextlib.suppress(OSError):
-        write_npz(path, arrays)
+        write_npz(path, arrays, compress=compress)
     return arrays
 
 
-def write_npz(path: Path, arrays: Arrays) -> None:
-    """Writes a compressed `.npz` beside `path`, then renames it: no reader ever sees half a file. Raises `OSError`."""
+def write_npz(path: Path, arrays: Arrays, *, compress: bool = True) -> None:
+    """Writes an `.npz` beside `path`, then renames it: no reader ever sees half a file. Raises `OSError`."""
+    write = np.savez_compressed if compress else np.savez
     with written_beside(path) as beside, beside.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        write(file, allow_pickle=False, **arrays)
 
 
 def _reason(error: OSError) -> str:
