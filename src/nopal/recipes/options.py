@@ -16,8 +16,13 @@ from nopal.learners.from_scratch import FromScratch
 from nopal.learners.maml import MAML, Rates, Reduction
 from nopal.learners.protonet import ProtoNet
 from nopal.nets.conv4 import Conv4, Downsample, Readout
+from nopal.nets.mlp import MLP
+from nopal.nets.network import Network
 from nopal.nets.normalisation import Statistics
 from nopal.recipes.baseline_options import BaselineOptions
+from nopal.recipes.task_options import LATER, Classes, TaskOptions
+from nopal.tasks.target import Target
+from nopal.training import Decay
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +71,7 @@ class PartitionOptions:
 
 @dataclasses.dataclass(frozen=True)
 class NetworkOptions:
-    """The four-block convolutional network under a learner."""
+    """The four-block convolutional network under a learner, or a perceptron."""
 
     filters: int = 32
     """feature maps of each of the four blocks"""
@@ -78,13 +83,19 @@ class NetworkOptions:
     """whether normalisation learns a scale beside its shift"""
     epsilon: float = 1e-5
     """added to the variance in normalisation"""
+    hidden: tuple[int, ...] = dataclasses.field(default=(40, 40), metadata=LATER)
+    """where inputs are vectors: hidden units of a perceptron, which takes the network's place"""
 
     def network(
-        self, shape: tuple[int, int, int], outputs: int | None, key: PRNGKeyArray, head_deviation: float | None = None
-    ) -> Conv4:
-        """Fresh weights for images of `shape`."""
+        self, shape: tuple[int, ...], outputs: int | None, key: PRNGKeyArray, head_deviation: float | None = None
+    ) -> Network:
+        """Fresh weights for images or vectors of `shape`."""
+        if len(shape) == 1:
+            *hidden, last = self.hidden if outputs is None else (*self.hidden, outputs)
+            return MLP(shape[0], last, hidden=tuple(hidden), deviation=head_deviation, key=key)
+        height, width, channels = shape
         return Conv4(
-            shape,
+            (height, width, channels),
             outputs,
             filters=self.filters,
             downsample=self.downsample,
@@ -121,9 +132,9 @@ class MAMLOptions(NetworkOptions):
     statistics: Statistics = "support"
     """what normalises queries: the support set, all queries together (transductive), or running statistics"""
 
-    def build(self, shape: tuple[int, int, int], way: int, key: PRNGKeyArray) -> MAML:
-        """A learner with fresh weights for images of `shape`."""
-        network = self.network(shape, way, key, self.head_deviation)
+    def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> MAML:
+        """A learner with fresh weights for inputs of `shape`."""
+        network = self.network(shape, target.width, key, self.head_deviation)
         return MAML(
             network,
             inner_rate=self.inner_rate,
@@ -153,8 +164,8 @@ class ProtoNetOptions(NetworkOptions):
     """what normalises activations at test: running statistics, the support set, or support and queries together
     (transductive)"""
 
-    def build(self, shape: tuple[int, int, int], way: int, key: PRNGKeyArray) -> ProtoNet:
-        """A learner with fresh weights for images of `shape`; any number of classes will do."""
+    def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> ProtoNet:
+        """A learner with fresh weights for inputs of `shape`; any number of classes will do."""
         return ProtoNet(self.network(shape, None, key), statistics=self.statistics)
 
 
@@ -177,9 +188,9 @@ class FromScratchOptions(NetworkOptions):
     statistics: Statistics = "support"
     """what normalises queries: the support set, or all queries together (transductive)"""
 
-    def build(self, shape: tuple[int, int, int], way: int, key: PRNGKeyArray) -> FromScratch:
-        """A learner with random weights for images of `shape`."""
-        network = self.network(shape, way, key, self.head_deviation)
+    def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> FromScratch:
+        """A learner with random weights for inputs of `shape`."""
+        network = self.network(shape, target.width, key, self.head_deviation)
         return FromScratch(
             network,
             rate=self.rate,
@@ -199,7 +210,7 @@ class TrainingOptions:
     """How a learner is meta-trained."""
 
     way: int = 5
-    """classes (clusters) in a training task"""
+    """classes (clusters) in a training task; 1 where numbers are predicted"""
     shot: int = 1
     """support examples for each class"""
     query: int = 5
@@ -212,19 +223,24 @@ class TrainingOptions:
     """step size of Adam"""
     clip: float | None = None
     """largest absolute value of an entry of the gradient"""
+    weight_decay: float | None = dataclasses.field(default=None, metadata=LATER)
+    """how much weights shrink in every step: by this share times the step size of Adam, or by this share"""
+    decay: Decay = dataclasses.field(default="times_rate", metadata=LATER)
+    """which of the two: times_rate is what PyTorch and optax mean by it, per_step what TensorFlow's contrib meant"""
     seed: int = 0
     """of initial weights and tasks"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """From images to a learner. Without `partitions`, tasks come from human labels; without `training`, nothing is
-    trained."""
+    """From data to a learner. Without `partitions`, tasks of classes come from human labels; without `training`,
+    nothing is trained."""
 
     learner: LearnerOptions
     encoder: EncoderOptions | None = None
     partitions: PartitionOptions | None = None
     training: TrainingOptions | None = None
+    tasks: TaskOptions = dataclasses.field(default=Classes(), metadata=LATER)
 
 
 def check_positive(options: Any, *names: str) -> None:
@@ -240,9 +256,11 @@ def to_plain(options: Any) -> dict[str, Any]:
     belong to its name."""
     plain = {}
     for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
         if field.metadata.get("where") not in (None, getattr(options, "name", None)):
             continue
-        value = getattr(options, field.name)
+        if field.metadata.get("later") and value == field.default:
+            continue
         plain[field.name] = to_plain(value) if dataclasses.is_dataclass(value) else value
     if method := getattr(options, "method", None):
         plain = {"method": method} | plain
