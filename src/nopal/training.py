@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from nopal.errors import NopalError
-from nopal.learners.learner import MetaLearner
+from nopal.learners.learner import CoupledLearner, MetaLearner
 from nopal.loop import Hook, run
 from nopal.mapping import Inside, device_mesh, mean_over_tasks, replicate, share_examples
 from nopal.tasks.episode import Episode
@@ -50,26 +50,57 @@ class MetaStep(eqx.Module):
     at_once: int | None = eqx.field(static=True, default=None)
 
     def __call__(self, state: TrainState, key: PRNGKeyArray) -> tuple[TrainState, dict[str, Array]]:
-        parameters, static = eqx.partition(state.learner, eqx.is_inexact_array)
-        constants, static = eqx.partition(static, eqx.is_array)
+        own, fixed = eqx.partition(state.learner, eqx.is_inexact_array)
+        # What the learner draws for all tasks is drawn once, and the gradient goes back through it once.
+        common = jax.random.fold_in(key, self.tasks_per_step)
+        drawn, pull, rest = eqx.filter_vjp(
+            lambda own: _split(eqx.combine(own, fixed).for_step(common)), own, has_aux=True
+        )
+        constants, static = eqx.partition(rest, eqx.is_array)
+        arrays = (drawn, constants, self.tasks, key)
+        weights = self._weights_of_coupling(arrays, static) if isinstance(state.learner, CoupledLearner) else None
 
         def of_task(arrays: tuple, task: Int[Array, ""]) -> tuple[PyTree, dict[str, Array]]:
-            parameters, constants, tasks, key = arrays
-            draw, noise = jax.random.split(jax.random.fold_in(key, task))
-            episode = tasks.sample(draw)
-            if self.tasks_per_step < self.mesh.size:
-                episode = share_examples(episode, self.mesh)
+            (drawn, constants, tasks, key), weights = arrays
+            episode, noise = self._episode(tasks, key, task)
 
-            def loss(parameters: PyTree) -> tuple[Array, dict[str, Array]]:
-                return eqx.combine(parameters, constants, static).loss(episode, key=noise)
+            def loss(drawn: PyTree) -> tuple[Array, dict[str, Array]]:
+                learner = eqx.combine(drawn, constants, static)
+                value, aux = learner.loss(episode, key=noise)
+                aux = {"loss": value} | aux
+                if weights is not None:
+                    value += self.tasks_per_step * weights[task] @ learner.coupling(episode, key=noise)
+                return value, aux
 
-            (value, aux), gradient = jax.value_and_grad(loss, has_aux=True)(parameters)
-            return gradient, {"loss": value} | aux
+            return jax.grad(loss, has_aux=True)(drawn)
 
-        arrays = (parameters, constants, self.tasks, key)
-        gradient, metrics = mean_over_tasks(of_task, arrays, self.tasks_per_step, self.mesh, self.at_once)
-        updates, optimiser = self.optimiser.update(gradient, state.optimiser, parameters)
+        found = mean_over_tasks(of_task, (arrays, weights), self.tasks_per_step, self.mesh, self.at_once)
+        gradient, metrics = pull(found[0])[0], found[1]
+        updates, optimiser = self.optimiser.update(gradient, state.optimiser, own)
         return TrainState(eqx.apply_updates(state.learner, updates), optimiser), metrics
+
+    def _episode(self, tasks: Tasks, key: PRNGKeyArray, task: Int[Array, ""]) -> tuple[Episode, PRNGKeyArray]:
+        """The episode of a task of the step, and the key of what else is random in it."""
+        draw, noise = jax.random.split(jax.random.fold_in(key, task))
+        episode = tasks.sample(draw)
+        return (share_examples(episode, self.mesh) if self.tasks_per_step < self.mesh.size else episode), noise
+
+    def _weights_of_coupling(self, arrays: tuple, static: PyTree) -> Float[Array, "tasks k"]:
+        """The derivative of `couple` by what each task contributes."""
+
+        def of_task(arrays: tuple, task: Int[Array, ""]) -> Float[Array, "tasks k"]:
+            drawn, constants, tasks, key = arrays
+            episode, noise = self._episode(tasks, key, task)
+            coupling = eqx.combine(drawn, constants, static).coupling(episode, key=noise)
+            return jnp.zeros((self.tasks_per_step, len(coupling))).at[task].set(self.tasks_per_step * coupling)
+
+        learner = eqx.combine(arrays[0], arrays[1], static)
+        coupling = mean_over_tasks(of_task, arrays, self.tasks_per_step, self.mesh, self.at_once)
+        return jax.grad(learner.couple)(coupling)
+
+
+def _split(learner: MetaLearner) -> tuple[PyTree, PyTree]:
+    return eqx.partition(learner, eqx.is_inexact_array)
 
 
 Decay = Literal["times_rate", "per_step"]

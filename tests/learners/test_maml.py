@@ -8,10 +8,11 @@ import pytest
 from jaxtyping import Array
 
 from nopal.errors import NopalError
-from nopal.learners.maml import MAML, parameter_names
+from nopal.learners.maml import MAML
 from nopal.nets.conv4 import Block, Linear
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments, Normalisation
+from nopal.nets.parameters import parameter_names
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Categorical, Gaussian
 

@@ -8,13 +8,17 @@ from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
+from nopal.errors import NopalError
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments, Statistics
 from nopal.tasks.episode import Episode, Examples
 
 M = TypeVar("M", bound="MetaLearner")
+N = TypeVar("N", bound="NormalisingLearner")
 
 Predictor = Callable[[Shaped[Array, "m ..."]], Float[Array, "m parameters"]]
 """From inputs to the parameters of the target (logits for classes); each row is one prediction."""
@@ -52,28 +56,31 @@ class Learner(eqx.Module):
 
 
 class MetaLearner(Learner):
-    """A learner whose floating-point arrays are meta-trained; its predictions normalise by `query_statistics`."""
+    """A learner whose floating-point arrays are meta-trained."""
 
-    network: eqx.AbstractVar[Network]
-    running: eqx.AbstractVar[tuple[Moments, ...] | None]
-    query_statistics: eqx.AbstractVar[Statistics]
     shares_examples: ClassVar[bool] = False
     """Whether devices without a task of their own take over a part of another's examples: worth it where a task is one
     large batch."""
 
     @property
-    def statistics(self) -> str:
-        return self.query_statistics
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Of one input."""
 
     @abstractmethod
     def loss(self, episode: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Aux]:
         """The meta-loss of one episode, and what logs need: `score` at least."""
 
+    def for_step(self: M, key: PRNGKeyArray) -> M:
+        """This learner with what it draws once for all tasks of a meta-training step; here it draws nothing.
+
+        Its floating-point arrays are functions of this learner's, through which meta-gradients flow back.
+        """
+        return self
+
     def with_statistics(self: M, statistics: Statistics) -> M:
         """This learner, with another choice of normalisation statistics for queries."""
-        changed = copy.copy(self)
-        object.__setattr__(changed, "query_statistics", statistics)
-        return changed
+        raise NopalError("This learner normalises nothing, so there are no statistics to choose.")
 
     def episode_statistics(self, episode: Episode) -> PyTree | None:
         """The normalisation statistics of one meta-training episode; None where the learner keeps no running ones."""
@@ -81,4 +88,55 @@ class MetaLearner(Learner):
 
     def with_running(self: M, statistics: PyTree) -> M:
         """This learner, with running statistics to normalise by."""
+        raise NopalError("This learner normalises nothing, so it takes no running statistics.")
+
+    def blank_running(self) -> PyTree | None:
+        """Running statistics of zeros, of the shapes that calibration gives; None where the learner keeps none."""
+        return None
+
+
+class CoupledLearner(MetaLearner):
+    """A meta-learner whose objective has a part that can't be divided among the tasks of a step.
+
+    What is minimised is the mean over tasks of `loss`, plus `couple` of the `coupling` of all tasks. Gradients stay
+    those of single tasks, weighted by the derivatives of `couple`.
+    """
+
+    @abstractmethod
+    def coupling(self, episode: Episode, *, key: PRNGKeyArray) -> Float[Array, "k"]:
+        """What one task contributes."""
+
+    @abstractmethod
+    def couple(self, coupling: Float[Array, "tasks k"]) -> Float[Array, ""]:
+        """The part of the objective that all tasks make together."""
+
+
+class NormalisingLearner(MetaLearner):
+    """A meta-learner with one network, whose activations are normalised by `query_statistics` in predictions."""
+
+    network: eqx.AbstractVar[Network]
+    running: eqx.AbstractVar[tuple[Moments, ...] | None]
+    query_statistics: eqx.AbstractVar[Statistics]
+
+    @property
+    def statistics(self) -> str:
+        return self.query_statistics
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.network.shape
+
+    def with_statistics(self: N, statistics: Statistics) -> N:
+        changed = copy.copy(self)
+        object.__setattr__(changed, "query_statistics", statistics)
+        return changed
+
+    def with_running(self: N, statistics: PyTree) -> N:
         return eqx.tree_at(lambda learner: learner.running, self, statistics, is_leaf=lambda leaf: leaf is None)
+
+    def blank_running(self) -> PyTree | None:
+        if self.query_statistics != "running":
+            return None
+        blank = jnp.zeros((2, *self.shape))
+        moments = jax.eval_shape(lambda network: network(blank, None)[1], self.network)
+        return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), moments)

@@ -3,7 +3,6 @@ few gradient steps on a support set lead to a good model of the task."""
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import Literal
 
 import equinox as eqx
@@ -13,9 +12,10 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
 from nopal.data.images import as_float
 from nopal.errors import NopalError
-from nopal.learners.learner import Aux, MetaLearner
+from nopal.learners.learner import Aux, NormalisingLearner
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments, Statistics
+from nopal.nets.parameters import check_patterns, split_parameters
 from nopal.numerics.mixed_mode import mixed_mode_gradient
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Categorical, Target
@@ -24,7 +24,7 @@ Rates = Literal["fixed", "per_tensor", "per_weight"]
 Reduction = Literal["mean", "class_sum"]
 
 
-class MAML(MetaLearner):
+class MAML(NormalisingLearner):
     """Gradient descent on the support set from meta-trained weights.
 
     `network(x, statistics)` returns outputs and the normalisation statistics it used (see `nopal.nets`). `adapted`
@@ -71,12 +71,7 @@ class MAML(MetaLearner):
         self.inner_rate, self.inner_steps, self.test_steps = inner_rate, inner_steps, test_steps or inner_steps
         self.first_order, self.adapted, self.reduction = first_order, tuple(adapted), reduction
         self.query_statistics = statistics
-        names = parameter_names(network)
-        for pattern in adapted:
-            if not any(fnmatchcase(name, pattern) for name in names):
-                raise NopalError(
-                    f"No parameter is named {pattern!r}; this network has {', '.join(names)}: adapt some of those."
-                )
+        check_patterns(network, self.adapted)
         initial = {
             "fixed": lambda w: None,
             "per_tensor": lambda w: jnp.full((), inner_rate, w.dtype),
@@ -86,12 +81,7 @@ class MAML(MetaLearner):
 
     def _split(self) -> tuple[PyTree, PyTree]:
         """The network's adapted parameters, and all the rest."""
-
-        def chosen(path: tuple, leaf: object) -> bool:
-            name = jax.tree_util.keystr(path, simple=True, separator=".")
-            return eqx.is_inexact_array(leaf) and any(fnmatchcase(name, pattern) for pattern in self.adapted)
-
-        return eqx.partition(self.network, jax.tree_util.tree_map_with_path(chosen, self.network))
+        return split_parameters(self.network, self.adapted)
 
     def adapt(self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None) -> Adapted:
         """See `Learner.adapt`; without a support set, and so without its statistics, inputs are normalised by their own
@@ -106,11 +96,17 @@ class MAML(MetaLearner):
         return Adapted(network, self._statistics(network, support), support.target)
 
     def loss(self, episode: Episode, *, key: PRNGKeyArray | None = None) -> tuple[Float[Array, ""], Aux]:
-        network = self._descend(episode.support, self.inner_steps)
+        return self.judge(self.answer_in_training(episode, self.inner_steps), episode.query)
+
+    def answer_in_training(self, episode: Episode, steps: int) -> Float[Array, "m parameters"]:
+        """Predictions for the queries after so many steps, normalised as meta-training does."""
+        network = self._descend(episode.support, steps)
         # Running statistics are gathered after meta-training, which normalises the queries by their own.
         moments = self._statistics(network, episode.support) if self.query_statistics == "support" else None
-        predict = Adapted(network, moments, episode.target)
-        outputs, query = predict(episode.query.x), episode.query
+        return Adapted(network, moments, episode.target)(episode.query.x)
+
+    def judge(self, outputs: Float[Array, "m parameters"], query: Examples) -> tuple[Float[Array, ""], Aux]:
+        """The loss of predictions, and their score."""
         return self._reduce(outputs, query), {"score": query.target.score(outputs, query.y).mean()}
 
     def _statistics(self, network: Network, support: Examples) -> tuple[Moments, ...] | None:
@@ -178,9 +174,3 @@ def _first(outputs: Float[Array, "m outputs"], target: Target | None) -> Float[A
             f"train with a way of at least {target.width}."
         )
     return outputs[:, : target.width]
-
-
-def parameter_names(network: Network) -> list[str]:
-    """Dotted paths of all floating-point arrays."""
-    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(network, eqx.is_inexact_array))
-    return [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves]

@@ -11,14 +11,14 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from nopal.data.images import as_float
 from nopal.errors import NopalError
-from nopal.learners.learner import Aux, MetaLearner
+from nopal.learners.learner import Aux, NormalisingLearner
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments, Statistics
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Categorical
 
 
-class ProtoNet(MetaLearner):
+class ProtoNet(NormalisingLearner):
     """Softmax over negative squared Euclidean distances to class means.
 
     `network(x, statistics)` returns embeddings and the normalisation statistics it used. In meta-training support and

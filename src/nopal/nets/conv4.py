@@ -16,12 +16,12 @@ from nopal.nets.convolution import convolve, max_pool
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments, Normalisation, batch_moments
 
-Downsample = Literal["stride", "pool"]
+Downsample = Literal["stride", "pool", "none"]
 Readout = Literal["mean", "flatten"]
 
 
 class Block(eqx.Module):
-    """3 x 3 convolution, batch normalisation, ReLU; half the size, by stride 2 or by pooling."""
+    """3 x 3 convolution, batch normalisation, ReLU; half the size by stride 2 or by pooling, or as large as before."""
 
     kernel: Float[Array, "3 3 c f"]
     bias: Float[Array, "f"]
@@ -58,7 +58,8 @@ class Conv4(Network):
 
     CACTUs-MAML at 28 x 28: `filters=32, downsample="stride", readout="mean", scale=False, epsilon=1e-3,
     head_deviation=1.0`; at 84 x 84: `downsample="pool", readout="flatten"` and a Glorot head. Its prototypical
-    networks: `filters=64, downsample="pool", readout="flatten"`, no head.
+    networks: `filters=64, downsample="pool", readout="flatten"`, no head. The adapted part of MR-MAML (Yin et al. 2020,
+    arXiv 1912.03820), on features of 14 x 14 x 1: `filters=64, downsample="none", readout="mean", head_deviation=1.0`.
     """
 
     blocks: tuple[Block, ...]
@@ -113,7 +114,7 @@ class Conv4(Network):
         divide = math.ceil if downsample == "stride" else math.floor
         places = 1
         for n in self.shape[:2]:
-            for _ in self.blocks:
+            for _ in self.blocks if downsample != "none" else ():
                 n = divide(n / 2)
             places *= n
         return places * filters

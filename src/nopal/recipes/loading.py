@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import optax
 from jaxtyping import PRNGKeyArray
 
@@ -55,11 +54,8 @@ def optimiser_of(training: TrainingOptions) -> optax.GradientTransformation:
 
 def calibrated_like(learner: MetaLearner) -> MetaLearner:
     """The learner as it is after training: with (empty) running statistics where it uses them."""
-    if learner.statistics != "running":
-        return learner
-    blank = jnp.zeros((2, *learner.network.shape))
-    moments = jax.eval_shape(lambda network: network(blank, None)[1], learner.network)
-    return learner.with_running(jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), moments))
+    blank = learner.blank_running()
+    return learner if blank is None else learner.with_running(blank)
 
 
 def load(path: str | Path) -> MetaLearner:
@@ -83,9 +79,9 @@ def load(path: str | Path) -> MetaLearner:
 def image_shape(learner: MetaLearner) -> tuple[int, int, int]:
     """Height, width and channels of the images that the learner's network takes; raises `NopalError` where it takes
     something else."""
-    if len(learner.network.shape) != 3:
-        raise NopalError(f"The inputs of this learner have the shape {learner.network.shape}; expected images.")
-    height, width, channels = learner.network.shape
+    if len(learner.shape) != 3:
+        raise NopalError(f"This learner takes inputs of the shape {learner.shape}; expected a learner of images.")
+    height, width, channels = learner.shape
     return height, width, channels
 
 

@@ -32,6 +32,14 @@ class Categorical:
         """1 where the most probable class is the right one, else 0; ties go to the smallest label."""
         return (logits.argmax(1) == y).astype(logits.dtype)
 
+    def encode(self, y: Int[Array, "m"]) -> Float[Array, "m way"]:
+        """One-hot vectors, for learners that read labels as inputs."""
+        return jax.nn.one_hot(y, self.way)
+
+    def average(self, logits: Float[Array, "samples m way"]) -> Float[Array, "m way"]:
+        """Logits of the mean probabilities."""
+        return jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=0) - math.log(len(logits))
+
 
 @dataclasses.dataclass(frozen=True)
 class Gaussian:
@@ -54,6 +62,14 @@ class Gaussian:
     def score(self, mean: Float[Array, "m dim"], y: Float[Array, "m dim"]) -> Float[Array, "m"]:
         """Squared error, averaged over the dimensions."""
         return jnp.mean((mean - y) ** 2, axis=1)
+
+    def encode(self, y: Float[Array, "m dim"]) -> Float[Array, "m dim"]:
+        """The numbers as they are."""
+        return y
+
+    def average(self, mean: Float[Array, "samples m dim"]) -> Float[Array, "m dim"]:
+        """The mean prediction."""
+        return mean.mean(0)
 
 
 Target = Categorical | Gaussian

@@ -1,0 +1,127 @@
+"""Attentive neural processes (Kim et al. 2019, arXiv 1901.05761): each query attends to the examples of the support set
+that are like it."""
+
+from __future__ import annotations
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import random
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+
+from nopal.data.images import as_float
+from nopal.errors import NopalError
+from nopal.learners.averaging import average_draws, check_strength
+from nopal.learners.conditional_neural_process import OverQueries, PointEncoder
+from nopal.learners.learner import Aux, MetaLearner, Predictor
+from nopal.learners.neural_process import LatentPath, evidence, together
+from nopal.nets.mlp import MLP
+from nopal.tasks.episode import Episode, Examples
+from nopal.tasks.target import Target
+
+
+class Attention(eqx.Module):
+    """Dot-product attention with several heads, each of which sees an equal part of queries, keys and values."""
+
+    heads: int = eqx.field(static=True)
+
+    def __call__(
+        self, queries: Float[Array, "m d"], keys: Float[Array, "n d"], values: Float[Array, "n e"]
+    ) -> Float[Array, "m e"]:
+        q, k, v = (x.reshape(len(x), self.heads, -1) for x in (queries, keys, values))
+        alike = jnp.einsum("mhd,nhd->hmn", q, k) / math.sqrt(q.shape[2])
+        return jnp.einsum("hmn,nhe->mhe", jax.nn.softmax(alike), v).reshape(len(queries), -1)
+
+
+class AttentiveNeuralProcess(MetaLearner):
+    """A neural process whose decoder also sees what its query finds in the support set by attention.
+
+    Keys are what one network makes of the inputs, values what another makes of inputs with labels. An empty support set
+    has the value 0. Loss and predictions are those of `NeuralProcess`.
+    """
+
+    latent: LatentPath
+    keys: MLP
+    points: PointEncoder
+    decoder: MLP
+    attention: Attention
+    inputs: int = eqx.field(static=True)
+    over_queries: OverQueries = eqx.field(static=True)
+    samples: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        inputs: int,
+        target: Target,
+        *,
+        latent: int = 64,
+        representation: int = 96,
+        hidden: tuple[int, ...] = (96, 96),
+        heads: int = 8,
+        over_queries: OverQueries = "mean",
+        samples: int = 0,
+        key: PRNGKeyArray,
+    ):
+        """Raises `NopalError` for widths that are not positive, a `representation` that the heads don't divide and a
+        negative number of samples."""
+        check_strength(0.0, samples)
+        if heads < 1 or representation % heads:
+            raise NopalError(
+                f"{heads} heads can't share a representation of {representation} numbers; choose a divisor of it."
+            )
+        of_latent, of_keys, of_points, of_decoder = random.split(key, 4)
+        self.latent = LatentPath(
+            inputs, target.width, latent, representation=representation, hidden=hidden, key=of_latent
+        )
+        self.keys = MLP(inputs, representation, hidden=hidden, key=of_keys)
+        self.points = PointEncoder(
+            inputs, target.width, representation, hidden=hidden, lift=None, deviation=None, key=of_points
+        )
+        self.decoder = MLP(inputs + representation + latent, target.width, hidden=hidden, key=of_decoder)
+        self.attention = Attention(heads)
+        self.inputs, self.over_queries, self.samples = inputs, over_queries, samples
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.inputs,)
+
+    def adapt(
+        self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None
+    ) -> Predictor:
+        """See `Learner.adapt`. Raises `NopalError` where draws are to be averaged and no key is given."""
+        prior = self.latent(support)
+        if self.samples == 0:
+            return self._predictor(support, prior.mean)
+        return average_draws(lambda key: self._predictor(support, prior.sample(key)), self.samples, support, key)
+
+    def loss(self, episode: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Aux]:
+        query = episode.query
+        posterior = self.latent(together(episode))
+        outputs = self._predictor(episode.support, posterior.sample(key))(query.x)
+        return evidence(outputs, query, posterior.kl(self.latent(episode.support)), self.over_queries)
+
+    def _predictor(self, support: Examples | None, latent: Float[Array, "l"]) -> AttentivePredictor:
+        if support is None:
+            return AttentivePredictor(self, None, None, latent)
+        return AttentivePredictor(self, self.keys(support.x)[0], self.points(support), latent)
+
+
+class AttentivePredictor(eqx.Module):
+    """The support set's keys and values, and one latent vector: inputs -> parameters of the target."""
+
+    learner: AttentiveNeuralProcess
+    keys: Float[Array, "n d"] | None
+    values: Float[Array, "n d"] | None
+    latent: Float[Array, "l"]
+
+    def __call__(self, x: Shaped[Array, "m d"]) -> Float[Array, "m parameters"]:
+        x, learner = as_float(x), self.learner
+        queries = learner.keys(x)[0]
+        if self.keys is None or self.values is None:
+            found = jnp.zeros_like(queries)
+        else:
+            found = learner.attention(queries, self.keys, self.values)
+        latent = jnp.broadcast_to(self.latent, (len(x), len(self.latent)))
+        return learner.decoder(jnp.concatenate([x, found, latent], axis=1))[0]

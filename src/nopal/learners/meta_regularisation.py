@@ -1,0 +1,151 @@
+"""Meta-regularisation (Yin et al. 2020, Meta-Learning without Memorization, arXiv 1912.03820): an encoder that is not
+adapted may keep only so much about its inputs, so that a task can't be solved without its support set."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
+
+from nopal.data.images import as_float
+from nopal.errors import NopalError
+from nopal.learners.averaging import average_draws, check_strength
+from nopal.learners.learner import Aux, MetaLearner, Predictor
+from nopal.nets.mean_field import MeanField, RandomWeights
+from nopal.nets.network import Network
+from nopal.nets.normalisation import Statistics
+from nopal.nets.stochastic import Certain, Stochastic
+from nopal.tasks.episode import Episode, Examples
+
+Draws = Literal["step", "task", "call"]
+Of = Literal["query", "support"]
+
+
+class MetaRegularised(MetaLearner):
+    """`learner` on what `encoder` makes of the inputs; the loss is the learner's plus `beta` times a divergence.
+
+    Every learner will do: MAML whose network is the adapted head makes MR-MAML, a neural process MR-CNP. The encoder is
+    a `MeanField` network (regularised weights, W), a `Bottleneck` (activations, A), or a network as it is, which makes
+    MAML with an encoder that is not adapted. The divergence is that of the weights, counted once, or the mean over the
+    examples `of` which it is taken: the queries as in the paper, or the support set as in the authors' code. The
+    learner's own parameters are not regularised.
+
+    Weights are drawn once for all tasks of a meta-training `"step"` (the paper's Algorithm 2), for each `"task"`, or
+    for each `"call"` of the encoder, so that support and queries see different ones (the authors' code). Predictions
+    average over `samples` draws (Algorithm 3), each adapted on its own; with 0 the means take the place of draws.
+    """
+
+    encoder: Stochastic
+    learner: MetaLearner
+    beta: float = eqx.field(static=True)
+    draws: Draws = eqx.field(static=True)
+    of: Of = eqx.field(static=True)
+    samples: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        encoder: Network | MeanField[Network] | Stochastic,
+        learner: MetaLearner,
+        *,
+        beta: float = 0.0,
+        draws: Draws = "step",
+        of: Of = "query",
+        samples: int = 0,
+    ):
+        """Raises `NopalError` for a negative `beta` or number of samples, for an encoder that normalises by its batch,
+        and for features that don't fit the learner's inputs."""
+        check_strength(beta, samples)
+        if isinstance(encoder, MeanField):
+            encoder = RandomWeights(encoder)
+        self.encoder = Certain(encoder) if isinstance(encoder, Network) else encoder
+        self.learner, self.beta, self.draws, self.of, self.samples = learner, beta, draws, of, samples
+        blank = jax.ShapeDtypeStruct((2, *self.shape), jnp.float32)
+        features = eqx.filter_eval_shape(lambda e, x: e.encode(x, jax.random.key(0))[0], self.encoder, blank)
+        wanted = jax.eval_shape(lambda: jnp.zeros((2, *learner.shape)))
+        if features.size != wanted.size:
+            raise NopalError(
+                f"The encoder makes {features.size // 2} features of an input, but the learner takes "
+                f"{' x '.join(map(str, learner.shape))}; give the encoder as many outputs."
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.encoder.shape
+
+    @property
+    def statistics(self) -> str:
+        return self.learner.statistics
+
+    def for_step(self, key: PRNGKeyArray) -> MetaRegularised:
+        own, inner = jax.random.split(key)
+        encoder = self.encoder.draw(own) if self.draws == "step" else self.encoder
+        return self._with(encoder, self.learner.for_step(inner))
+
+    def loss(self, episode: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Aux]:
+        weights, support, query, inner = jax.random.split(key, 4)
+        encoder = self.encoder if self.draws == "call" else self.encoder.draw(weights)
+        known, of_support = self._encode(encoder, episode.support, support)
+        asked, of_query = self._encode(encoder, episode.query, query)
+        value, aux = self.learner.loss(Episode(known, asked), key=inner)
+        kl = encoder.kl + (of_query if self.of == "query" else of_support).mean()
+        return value + self.beta * kl, aux | {"kl": kl}
+
+    def adapt(
+        self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None
+    ) -> Predictor:
+        """See `Learner.adapt`. Raises `NopalError` where draws are to be averaged and no key is given."""
+        if self.samples == 0:
+            return self._adapt(self.encoder.expected(), support, jax.random.key(0) if key is None else key, steps)
+
+        def drawn(key: PRNGKeyArray) -> EncodedPredictor:
+            weights, rest = jax.random.split(key)
+            encoder = self.encoder if self.draws == "call" else self.encoder.draw(weights)
+            return self._adapt(encoder, support, rest, steps)
+
+        return average_draws(drawn, self.samples, support, key)
+
+    def _adapt(
+        self, encoder: Stochastic, support: Examples | None, key: PRNGKeyArray, steps: int | None
+    ) -> EncodedPredictor:
+        of_support, of_query, inner = jax.random.split(key, 3)
+        known = None if support is None else self._encode(encoder, support, of_support)[0]
+        predictor = self.learner.adapt(known, key=inner, steps=steps)
+        return EncodedPredictor(encoder, predictor, of_query, self.learner.shape)
+
+    def _encode(self, encoder: Stochastic, examples: Examples, key: PRNGKeyArray) -> tuple[Examples, Array]:
+        features, kl = encoder.encode(examples.x, key)
+        features = features.reshape(len(features), *self.learner.shape)
+        return Examples(features, examples.y, examples.target), kl
+
+    def _with(self, encoder: Stochastic, learner: MetaLearner) -> MetaRegularised:
+        return eqx.tree_at(lambda self: (self.encoder, self.learner), self, (encoder, learner))
+
+    def with_statistics(self, statistics: Statistics) -> MetaRegularised:
+        return self._with(self.encoder, self.learner.with_statistics(statistics))
+
+    def with_running(self, statistics: PyTree) -> MetaRegularised:
+        return self._with(self.encoder, self.learner.with_running(statistics))
+
+    def blank_running(self) -> PyTree | None:
+        return self.learner.blank_running()
+
+    def episode_statistics(self, episode: Episode) -> PyTree | None:
+        encoder, key = self.encoder.expected(), jax.random.key(0)
+        known, asked = (self._encode(encoder, part, key)[0] for part in (episode.support, episode.query))
+        return self.learner.episode_statistics(Episode(known, asked))
+
+
+class EncodedPredictor(eqx.Module):
+    """A predictor on features: inputs -> parameters of the target."""
+
+    encoder: Stochastic
+    predictor: Predictor
+    key: PRNGKeyArray
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __call__(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m parameters"]:
+        features, _ = self.encoder.encode(as_float(x), self.key)
+        return self.predictor(features.reshape(len(features), *self.shape))

@@ -1,0 +1,119 @@
+"""Task-agnostic meta-learning (Jamal and Qi 2019, arXiv 1805.07722): initial weights that prefer no task over another,
+either because they predict nothing in particular, or because they are equally bad at all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from nopal.errors import NopalError
+from nopal.learners.learner import Aux, CoupledLearner
+from nopal.learners.maml import MAML, Adapted
+from nopal.nets.normalisation import Statistics
+from nopal.tasks.episode import Episode, Examples
+from nopal.tasks.target import Categorical
+
+Regulariser = Literal["entropy", "theil", "atkinson", "gini"]
+
+
+class TAML(CoupledLearner):
+    """MAML with `weight` times a regulariser of its initial weights.
+
+    `"entropy"` asks for uncertain predictions of the queries before the inner loop and certain ones after it; it needs
+    classes. The others measure the inequality, among the tasks of a step, of the support set's loss before the inner
+    loop: Theil's index, Atkinson's (of inequality aversion 1/2), or Gini's coefficient.
+    """
+
+    maml: MAML
+    regulariser: Regulariser = eqx.field(static=True)
+    weight: float = eqx.field(static=True)
+
+    def __init__(self, maml: MAML, *, regulariser: Regulariser = "entropy", weight: float = 0.1):
+        """Raises `NopalError` for a negative weight and an unknown regulariser."""
+        if not 0 <= weight < float("inf"):
+            raise NopalError(f"The weight of the regulariser is {weight}; expected a number from 0 on.")
+        if regulariser not in get_args(Regulariser):
+            raise NopalError(f"The regulariser is {regulariser!r}; expected one of {', '.join(get_args(Regulariser))}.")
+        self.maml, self.regulariser, self.weight = maml, regulariser, weight
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.maml.shape
+
+    @property
+    def statistics(self) -> str:
+        return self.maml.statistics
+
+    def adapt(self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None) -> Adapted:
+        return self.maml.adapt(support, key=key, steps=steps)
+
+    def loss(self, episode: Episode, *, key: PRNGKeyArray | None = None) -> tuple[Float[Array, ""], Aux]:
+        after = self.maml.answer_in_training(episode, self.maml.inner_steps)
+        value, aux = self.maml.judge(after, episode.query)
+        if self.regulariser != "entropy":
+            return value, aux
+        if not isinstance(episode.target, Categorical):
+            raise NopalError(f"Entropies need classes, but this task predicts {episode.target}; use 'theil'.")
+        change = entropy(after) - entropy(self.maml.answer_in_training(episode, 0))
+        return value + self.weight * change, aux | {"entropy_change": change}
+
+    def coupling(self, episode: Episode, *, key: PRNGKeyArray | None = None) -> Float[Array, "1"]:
+        if self.regulariser == "entropy":
+            return jnp.zeros(1)
+        support = episode.support
+        outputs = self.maml.answer_in_training(Episode(support, support), 0)
+        return support.target.loss(outputs, support.y).mean(keepdims=True)
+
+    def couple(self, coupling: Float[Array, "tasks 1"]) -> Float[Array, ""]:
+        if self.regulariser == "entropy":
+            return jnp.zeros(())
+        return self.weight * INEQUALITIES[self.regulariser](coupling[:, 0])
+
+    def with_statistics(self, statistics: Statistics) -> TAML:
+        return self._with(self.maml.with_statistics(statistics))
+
+    def with_running(self, statistics: PyTree) -> TAML:
+        return self._with(self.maml.with_running(statistics))
+
+    def blank_running(self) -> PyTree | None:
+        return self.maml.blank_running()
+
+    def episode_statistics(self, episode: Episode) -> PyTree | None:
+        return self.maml.episode_statistics(episode)
+
+    def _with(self, maml: MAML) -> TAML:
+        return eqx.tree_at(lambda self: self.maml, self, maml)
+
+
+def entropy(logits: Float[Array, "m way"]) -> Float[Array, ""]:
+    """The mean entropy of predictions, in nats."""
+    log = jax.nn.log_softmax(logits)
+    return -(jnp.exp(log) * log).sum(1).mean()
+
+
+def theil(losses: Float[Array, "tasks"]) -> Float[Array, ""]:
+    """Theil's index of positive numbers: 0 where all are equal, log(tasks) where one has it all."""
+    share = losses / losses.mean()
+    return (share * jnp.log(share)).mean()
+
+
+def atkinson(losses: Float[Array, "tasks"]) -> Float[Array, ""]:
+    """Atkinson's index of positive numbers, with an inequality aversion of 1/2."""
+    return 1 - jnp.sqrt(losses).mean() ** 2 / losses.mean()
+
+
+def gini(losses: Float[Array, "tasks"]) -> Float[Array, ""]:
+    """Gini's coefficient: half the mean absolute difference of two numbers, over their mean."""
+    return jnp.abs(losses[:, None] - losses).mean() / (2 * losses.mean())
+
+
+INEQUALITIES: dict[str, Callable[[Float[Array, "tasks"]], Float[Array, ""]]] = {
+    "theil": theil,
+    "atkinson": atkinson,
+    "gini": gini,
+}
