@@ -28,7 +28,7 @@ from nopal.recipes.task_sources import open_tasks
 from nopal.runs import Checkpoints, RunFolder, read_records
 from nopal.training import make_optimiser
 
-TASKS = SinusoidTasks(queries=9)
+TASKS = SinusoidTasks()
 TRAINING = TrainingOptions(way=1, shot=4, query=3, tasks_per_step=2, steps=20, weight_decay=0.5, decay="per_step")
 TINY = Recipe(
     "waves-maml",
@@ -72,7 +72,7 @@ def test_test_tasks_of_sinusoids_belie_the_amplitude() -> None:
     assert source.shape == (21,)
     run = RunFolder(Path(), {}, Checkpoints(Path()))
     train, test = source.training(run, TINY.experiment), source.test((0, 5))
-    assert (train.misleading, test.misleading, test.shot, test.query) == (False, True, 5, 9)
+    assert (train.misleading, test.misleading, test.shot, test.query) == (False, True, 5, 200)
     assert train.target == test.target == TASKS.target()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from nopal.tasks.regression import Sinusoids
 from nopal.tasks.target import Categorical, Gaussian, Target
@@ -33,8 +33,9 @@ class SinusoidTasks:
     method: ClassVar[str] = "sinusoids"
     deviation: float = math.sqrt(0.5)
     """standard deviation of the Gaussian likelihood; by default its loss is the squared error plus a constant"""
-    queries: int = 200
-    """points at which a test task is judged"""
+    test: Literal["noisy", "exact"] = "noisy"
+    """test queries: 200 from -4.5 to 4.5 with noise, as published for MAML, or 100 from -5 to 5 without, as for neural
+    processes"""
 
     def target(self, way: int = 1) -> Gaussian:
         return Gaussian(1, self.deviation)
@@ -45,7 +46,10 @@ class SinusoidTasks:
 
     def mistold(self, shot: int) -> Sinusoids:
         """Test tasks."""
-        return dataclasses.replace(Sinusoids.mistold(shot, self.queries), target=self.target())
+        tasks = dataclasses.replace(Sinusoids.mistold(shot, 200), target=self.target())
+        if self.test == "noisy":
+            return tasks
+        return dataclasses.replace(tasks, query=100, noise=(tasks.noise[0], 0.0), grid=(-5.0, 5.0))
 
 
 TaskOptions = Classes | SinusoidTasks
