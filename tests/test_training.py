@@ -38,6 +38,10 @@ class OneEpisode(eqx.Module):
 
     episode: Episode
 
+    @property
+    def target(self):
+        return self.episode.target
+
     def sample(self, key):
         return self.episode
 

@@ -214,7 +214,7 @@ def train(
     together.join()
     from nopal.distributed import from_first
     from nopal.partitions import Partitions, from_labels
-    from nopal.recipes.pipeline import begin_run, meta_train
+    from nopal.recipes.pipeline import begin_run, class_tasks, meta_train
     from nopal.recipes.sources import load_images, name_of
     from nopal.runs import check_writable
 
@@ -228,7 +228,7 @@ def train(
     )
     made = {"images": name_of(source), "partitions": divided.made}
     run = begin_run(out, images.shape, learner, training, made=made, every=every, resume=resume)
-    meta_train(run, images, divided)
+    meta_train(run, class_tasks(run, images.images, divided))
     say(f"The learner: {out}")
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner
 from nopal.mapping import device_mesh, map_over_tasks, replicate
-from nopal.tasks import Classification, Sinusoids
+from nopal.training import Tasks
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class Scores:
 
 def evaluate(
     learner: Learner,
-    tasks: Classification | Sinusoids,
+    tasks: Tasks,
     *,
     key: PRNGKeyArray,
     episodes: int = 1000,
@@ -75,7 +75,7 @@ def evaluate(
 @eqx.filter_jit
 def _scores(
     learner: Learner,
-    tasks: Classification | Sinusoids,
+    tasks: Tasks,
     key: PRNGKeyArray,
     episodes: int,
     steps: int | None,

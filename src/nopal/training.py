@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -17,13 +17,17 @@ from nopal.learners.learner import CoupledLearner, MetaLearner
 from nopal.loop import Hook, run
 from nopal.mapping import Inside, device_mesh, mean_over_tasks, replicate, share_examples
 from nopal.tasks.episode import Episode
+from nopal.tasks.target import Target
 
 L = TypeVar("L", bound=MetaLearner)
 
 
 @runtime_checkable
 class Tasks(Protocol):
-    """A task distribution: a pytree that draws an episode from a key."""
+    """A task distribution: a pytree that draws an episode from a key, and says what its tasks predict."""
+
+    @property
+    def target(self) -> Target: ...
 
     def sample(self, key: PRNGKeyArray) -> Episode: ...
 
@@ -99,10 +103,29 @@ def _split(learner: MetaLearner) -> tuple[PyTree, PyTree]:
     return eqx.partition(learner, eqx.is_inexact_array)
 
 
-def make_optimiser(rate: float | optax.Schedule = 1e-3, clip: float | None = None) -> optax.GradientTransformation:
-    """Adam; `clip` limits every entry of the gradient to [-clip, clip], as published for RGB images (with 10)."""
-    adam = optax.adam(rate)
-    return adam if clip is None else optax.chain(optax.clip(clip), adam)
+Decay = Literal["times_rate", "per_step"]
+
+
+def make_optimiser(
+    rate: float | optax.Schedule = 1e-3,
+    clip: float | None = None,
+    weight_decay: float | None = None,
+    decay: Decay = "times_rate",
+) -> optax.GradientTransformation:
+    """Adam; `clip` limits every entry of the gradient to [-clip, clip], as published for RGB images (with 10).
+
+    Weights shrink apart from their gradients (Loshchilov and Hutter 2019, arXiv 1711.05101), every step by
+    `weight_decay` times the rate ("times_rate", as in PyTorch and optax) or by `weight_decay` itself ("per_step", as in
+    TensorFlow's contrib package and so in the code of Yin et al. 2020, where 0.001 is 2.0 of the other kind).
+    """
+    parts = [] if clip is None else [optax.clip(clip)]
+    if weight_decay and decay == "times_rate":
+        parts.append(optax.adamw(rate, weight_decay=weight_decay))
+    else:
+        parts.append(optax.adam(rate))
+    if weight_decay and decay == "per_step":
+        parts.append(optax.add_decayed_weights(-weight_decay))
+    return parts[0] if len(parts) == 1 else optax.chain(*parts)
 
 
 def initial_state(learner: MetaLearner, optimiser: optax.GradientTransformation) -> TrainState:

@@ -20,6 +20,7 @@ from nopal.recipes.options import ProtoNetOptions, TrainingOptions
 from nopal.recipes.pipeline import begin_run
 from nopal.recipes.table import results_table
 from nopal.runs import Checkpoints, read_records
+from nopal.tasks import Categorical
 
 SHAPE = (8, 8, 1)
 
@@ -30,7 +31,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("judging")
     options, training = ProtoNetOptions(filters=4, downsample="stride", statistics="support"), TrainingOptions(steps=7)
     run = begin_run(place / "run", SHAPE, options, training, made={})
-    Checkpoints(run.path / "learner").save(7, options.build(SHAPE, 5, jax.random.key(0)))
+    Checkpoints(run.path / "learner").save(7, options.build(SHAPE, Categorical(5), jax.random.key(0)))
     labels = np.repeat(np.arange(3), 6)
     noise = np.random.default_rng(0).integers(0, 20, (18, *SHAPE))
     images = ImageSet((noise + 100 * labels[:, None, None, None]).astype(np.uint8), labels, ("a", "b", "c"))

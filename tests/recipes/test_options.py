@@ -31,6 +31,7 @@ from nopal.recipes.options import (
     from_plain,
     to_plain,
 )
+from nopal.tasks import Categorical
 
 
 @pytest.mark.parametrize(
@@ -69,12 +70,12 @@ def test_number_of_clusters(images: int, way: int, clusters: int) -> None:
 
 def test_learners_are_built_as_the_options_say() -> None:
     maml = MAMLOptions(filters=4, inner_rate=0.125, inner_steps=2, test_steps=3, statistics="running")
-    learner = maml.build((8, 8, 3), 6, jax.random.key(0))
+    learner = maml.build((8, 8, 3), Categorical(6), jax.random.key(0))
     assert (learner.inner_rate, learner.inner_steps, learner.test_steps, learner.statistics) == (0.125, 2, 3, "running")
     assert learner.network.head.kernel.shape == (4, 6)
-    protonet = ProtoNetOptions(filters=4, downsample="stride").build((8, 8, 1), 6, jax.random.key(0))
+    protonet = ProtoNetOptions(filters=4, downsample="stride").build((8, 8, 1), Categorical(6), jax.random.key(0))
     assert (protonet.network.shape, protonet.network.head, protonet.statistics) == ((8, 8, 1), None, "running")
-    scratch = FromScratchOptions(filters=4, rate=0.25, steps=7).build((8, 8, 1), 6, jax.random.key(0))
+    scratch = FromScratchOptions(filters=4, rate=0.25, steps=7).build((8, 8, 1), Categorical(6), jax.random.key(0))
     assert (scratch.untrained.inner_rate, scratch.untrained.test_steps, scratch.statistics) == (0.25, 7, "support")
 
 

@@ -18,7 +18,7 @@ from nopal.partitions import Partitions, from_labels
 from nopal.recipes import pipeline, watching
 from nopal.recipes.loading import load, steps_done
 from nopal.recipes.options import EncoderOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
-from nopal.recipes.pipeline import begin_run, cluster, fit_encoder, meta_train
+from nopal.recipes.pipeline import begin_run, class_tasks, cluster, fit_encoder, meta_train
 from nopal.runs import Interrupted, RunFolder, check_writable, load_run
 
 SHAPE = (8, 8, 1)
@@ -41,6 +41,10 @@ def begin(path: Path, *, resume: bool = False, training: TrainingOptions = TRAIN
     return begin_run(path, SHAPE, LEARNER, training, made={}, every=5, resume=resume)
 
 
+def go(run: RunFolder, images: ImageSet, partitions: Partitions) -> MetaLearner:
+    return meta_train(run, class_tasks(run, images.images, partitions))
+
+
 def assert_equal(a: MetaLearner, b: MetaLearner) -> None:
     jax.tree.map(np.testing.assert_array_equal, eqx.filter(a, eqx.is_array), eqx.filter(b, eqx.is_array))
 
@@ -51,7 +55,7 @@ def whole(
 ) -> tuple[Path, MetaLearner]:
     """The folder and the learner of a run that nobody disturbed."""
     path = tmp_path_factory.mktemp("runs") / "whole"
-    return path, meta_train(begin(path), images, partitions)
+    return path, go(begin(path), images, partitions)
 
 
 def test_a_stopped_run_goes_on_as_if_never_stopped(
@@ -68,11 +72,11 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(
     with monkeypatch.context() as patched:
         patched.setattr(watching, "Progress", Stopper)
         with pytest.raises(Interrupted) as stopped:
-            meta_train(begin(tmp_path / "run"), images, partitions)
+            go(begin(tmp_path / "run"), images, partitions)
     assert (stopped.value.step, stopped.value.exit_code) == (5, 143)
     with pytest.raises(nopal.NopalError, match="has no running statistics yet"):
         load(tmp_path / "run")
-    assert_equal(meta_train(begin(tmp_path / "run", resume=True), images, partitions), whole[1])
+    assert_equal(go(begin(tmp_path / "run", resume=True), images, partitions), whole[1])
     metrics = [(path / "metrics.csv").read_text() for path in (tmp_path / "run", whole[0])]
     assert metrics[0] == metrics[1]
     assert [line.split(",")[0] for line in metrics[0].splitlines()] == ["step", "5", "10"]
@@ -89,7 +93,7 @@ def test_a_finished_run_is_not_trained_again(
     images: ImageSet, partitions: Partitions, whole: tuple[Path, MetaLearner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(pipeline, "train")
-    assert_equal(meta_train(begin(whole[0], resume=True), images, partitions), whole[1])
+    assert_equal(go(begin(whole[0], resume=True), images, partitions), whole[1])
 
 
 def test_resumed_with_other_choices(whole: tuple[Path, MetaLearner]) -> None:
@@ -104,7 +108,7 @@ def test_resumed_with_other_choices(whole: tuple[Path, MetaLearner]) -> None:
 def test_a_loss_that_is_no_number_stops_the_run(images: ImageSet, partitions: Partitions, tmp_path: Path) -> None:
     training = TrainingOptions(way=3, query=2, tasks_per_step=2, steps=10, outer_rate=1e30)
     with pytest.raises(nopal.NopalError, match=r"The loss became (nan|inf) at step [2-5]; lower the outer"):
-        meta_train(begin(tmp_path / "run", training=training), images, partitions)
+        go(begin(tmp_path / "run", training=training), images, partitions)
     with pytest.raises(nopal.NopalError, match="has no checkpoint yet"):
         load(tmp_path / "run")
 
@@ -112,7 +116,7 @@ def test_a_loss_that_is_no_number_stops_the_run(images: ImageSet, partitions: Pa
 def test_what_cannot_begin_leaves_nothing(images: ImageSet, tmp_path: Path) -> None:
     run = begin(tmp_path / "run")
     with pytest.raises(nopal.NopalError, match="divide 4 rows, but there are 24 images"):
-        meta_train(run, images, from_labels(np.arange(4)))
+        go(run, images, from_labels(np.arange(4)))
     assert not run.path.exists()
     run = begin(tmp_path / "run")
     with pytest.raises(nopal.NopalError, match="25 clusters were asked for; expected between 1 and 24"):

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
 from nopal.errors import NopalError
 from nopal.nets.network import Network
-from nopal.nets.normalisation import Moments, Statistics
+from nopal.nets.normalisation import Moments, Normalisation, Statistics
 from nopal.tasks.episode import Episode, Examples
 
 M = TypeVar("M", bound="MetaLearner")
@@ -120,7 +120,11 @@ class NormalisingLearner(MetaLearner):
 
     @property
     def statistics(self) -> str:
-        return self.query_statistics
+        def normalises(part: object) -> bool:
+            return isinstance(part, Normalisation)
+
+        parts = jax.tree.leaves(self.network, is_leaf=normalises)
+        return self.query_statistics if any(map(normalises, parts)) else "none"
 
     @property
     def shape(self) -> tuple[int, ...]:

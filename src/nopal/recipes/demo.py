@@ -19,7 +19,7 @@ from nopal.evaluation import Scores
 from nopal.learners.learner import Learner
 from nopal.learners.nearest_neighbour import NearestNeighbour
 from nopal.partitions import Partitions, from_labels
-from nopal.recipes.measuring import EVALUATION_SEED, TEST_QUERIES, as_score, measure
+from nopal.recipes.measuring import EVALUATION_SEED, TEST_QUERIES, as_score, labelled, measure
 from nopal.recipes.options import (
     EncoderOptions,
     MAMLOptions,
@@ -29,7 +29,7 @@ from nopal.recipes.options import (
     TrainingOptions,
     to_plain,
 )
-from nopal.recipes.pipeline import begin_run, cluster, fit_encoder, meta_train
+from nopal.recipes.pipeline import begin_run, class_tasks, cluster, fit_encoder, meta_train
 from nopal.report import (
     Picture,
     Row,
@@ -79,7 +79,7 @@ def run_demo(
 
     def judge(name: str, learner: Learner, x: Any, config: Mapping[str, Any], steps: int, seconds: float) -> None:
         """Measure a learner, and put it into the table and the records."""
-        found = measure(learner, x, test.need_labels(), DIFFICULTIES, episodes=episodes)
+        found = measure(learner, labelled(x, test.need_labels()), DIFFICULTIES, episodes=episodes)
         scores = [as_score(at, of_learner) for at, of_learner in found.items()]
         rows.append(Row(name, [score.as_dict() for score in scores], scores[0].statistics))
         record = make_record(
@@ -97,13 +97,13 @@ def run_demo(
 
     judge("kNN on the embedding", NearestNeighbour(), encode(test.images), {"encoder": to_plain(ENCODER)}, 0, 0.0)
     curves = {}
-    for name, (options, training, labelled) in ROWS.items():
+    for name, (options, training, on_labels) in ROWS.items():
         short = name.split(":")[0]
         path = folder / short.lower()
         training = dataclasses.replace(training, seed=seed, steps=max(int(training.steps / speed), 1))
-        made = {"data": "glyphs", "tasks": "labels" if labelled else to_plain(PARTITIONS)}
+        made = {"data": "glyphs", "tasks": "labels" if on_labels else to_plain(PARTITIONS)}
         run = begin_run(path, images.shape, options, training, made=made, resume=resume, every=50)
-        learner = meta_train(run, images, labels if labelled else partitions, label=short)
+        learner = meta_train(run, class_tasks(run, images.images, labels if on_labels else partitions), label=short)
         curves[short] = run.metrics
         judge(name, learner, test.images, run.config, training.steps, Stopwatch(path / "seconds.txt").seconds())
     console.print(text_table(rows, "Characters of scripts never seen in training"))

@@ -13,7 +13,7 @@ from nopal.distributed import from_first
 from nopal.errors import NopalError
 from nopal.learners.learner import MetaLearner
 from nopal.recipes.options import EncoderOptions, MetaLearnerOptions, PartitionOptions, TrainingOptions, to_plain
-from nopal.recipes.pipeline import begin_run, make_partitions, meta_train
+from nopal.recipes.pipeline import begin_run, class_tasks, make_partitions, meta_train
 from nopal.recipes.sources import name_of
 from nopal.runs import check_writable
 
@@ -48,4 +48,4 @@ def fit_folder(
     console.print(
         f"Clustering {len(images):,} images into {partitions.clusters} clusters, {partitions.partitions} times ..."
     )
-    return meta_train(run, images, make_partitions(run, images, options, partitions))
+    return meta_train(run, class_tasks(run, images.images, make_partitions(run, images, options, partitions)))

@@ -25,7 +25,7 @@ from nopal.recipes.baseline_options import (
 from nopal.recipes.baselines import Chosen
 from nopal.recipes.cactus import LINEAR, MLP, NEIGHBOURS
 from nopal.recipes.loading import image_shape, key_of, load, options_of, steps_done
-from nopal.recipes.measuring import as_score, measure
+from nopal.recipes.measuring import as_score, labelled, measure
 from nopal.recipes.sources import NAMED, Split, load_images, name_of
 from nopal.report import (
     Markup,
@@ -95,7 +95,7 @@ def judge_run(
     labels = images.need_labels()
     options, training = options_of(run)
     settings: dict[str, dict] = {}
-    found = {options.title: measure(learner, images.images, labels, difficulties, episodes=episodes)}
+    found = {options.title: measure(learner, labelled(images.images, labels), difficulties, episodes=episodes)}
     if encode:
         vectors, validation = encode(images.images), None
         if tune_on:
@@ -105,7 +105,7 @@ def judge_run(
             baseline = (TUNED if tune_on else DEFAULTS)[name]
             chosen = Chosen(baseline.offer(lambda: vectors, key_of(0)), validation)
             row = f"{baseline.title} on the embedding"
-            found[row] = measure(chosen, vectors, labels, difficulties, episodes=episodes)
+            found[row] = measure(chosen, labelled(vectors, labels), difficulties, episodes=episodes)
             settings[row] = chosen.settings
     data = name_of(source)
     records = [

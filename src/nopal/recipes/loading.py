@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import jax
+import optax
 from jaxtyping import PRNGKeyArray
 
 from nopal.errors import NopalError
 from nopal.learners.learner import MetaLearner
 from nopal.recipes.options import MetaLearnerOptions, TrainingOptions, from_plain
+from nopal.recipes.task_options import Classes, TaskOptions
 from nopal.runs import Checkpoints, RunFolder, load_run
 from nopal.training import initial_state, make_optimiser
 
@@ -38,6 +40,18 @@ def options_of(run: RunFolder) -> tuple[MetaLearnerOptions, TrainingOptions]:
         ) from None
 
 
+def fresh_learner(run: RunFolder) -> MetaLearner:
+    """The learner of a run as it was before its first step."""
+    options, training = options_of(run)
+    tasks = from_plain(TaskOptions, run.config["tasks"]) if "tasks" in run.config else Classes()
+    return options.build(tuple(run.config["shape"]), tasks.target(training.way), keys(training.seed)[0])
+
+
+def optimiser_of(training: TrainingOptions) -> optax.GradientTransformation:
+    """The optimiser that the options of a run ask for."""
+    return make_optimiser(training.outer_rate, training.clip, training.weight_decay, training.decay)
+
+
 def calibrated_like(learner: MetaLearner) -> MetaLearner:
     """The learner as it is after training: with (empty) running statistics where it uses them."""
     blank = learner.blank_running()
@@ -48,14 +62,13 @@ def load(path: str | Path) -> MetaLearner:
     """The learner of a run folder: the finished one, or that of the last checkpoint. Raises `NopalError` where there is
     none."""
     run = load_run(path)
-    options, training = options_of(run)
-    fresh = options.build(tuple(run.config["shape"]), training.way, keys(training.seed)[0])
+    training, fresh = options_of(run)[1], fresh_learner(run)
     finished = Checkpoints(run.path / "learner", keep=1, read_only=True)
     if finished.latest() is not None:
         return finished.restore(calibrated_like(fresh))
     if run.checkpoints.latest() is None:
         raise NopalError(f"The run in {path} has no checkpoint yet; let it train, or start it again.")
-    learner = run.checkpoints.restore(initial_state(fresh, make_optimiser(training.outer_rate, training.clip))).learner
+    learner = run.checkpoints.restore(initial_state(fresh, optimiser_of(training))).learner
     if learner.statistics == "running":
         raise NopalError(
             f"The run in {path} is not finished and has no running statistics yet; go on with it by --resume."
@@ -64,7 +77,10 @@ def load(path: str | Path) -> MetaLearner:
 
 
 def image_shape(learner: MetaLearner) -> tuple[int, int, int]:
-    """Height, width and channels of the images that the learner's network takes."""
+    """Height, width and channels of the images that the learner's network takes; raises `NopalError` where it takes
+    something else."""
+    if len(learner.shape) != 3:
+        raise NopalError(f"This learner takes inputs of the shape {learner.shape}; expected a learner of images.")
     height, width, channels = learner.shape
     return height, width, channels
 

@@ -12,49 +12,61 @@ from nopal.distributed import check_same
 from nopal.evaluation import Scores, evaluate
 from nopal.learners.learner import Learner
 from nopal.partitions import from_labels
+from nopal.recipes.recipe import Difficulty, Published
 from nopal.runs import Score
 from nopal.tasks.classification import Classification
+from nopal.training import Tasks
 
 EVALUATION_SEED = 6
 """One seed for all test tasks, so that every learner meets the same ones."""
+VALIDATION_SEED = 7
+"""Another one for the tasks on which a learner is tried while it is trained."""
 TEST_QUERIES = 5
+
+TasksAt = Callable[[Difficulty], Tasks]
+"""From a difficulty to the tasks of it."""
+
+
+def labelled(x: Any, labels: np.ndarray) -> TasksAt:
+    """Tasks of the classes of labelled images or vectors `x`."""
+    check_same(np.asarray(x), "labelled images")
+    classes = from_labels(labels)
+    return lambda at: Classification(x, classes, way=at[0], shot=at[1], query=TEST_QUERIES)
 
 
 def measure(
-    learner: Learner | Callable[[tuple[int, int]], Learner],
-    x: Any,
-    labels: np.ndarray,
-    difficulties: Sequence[tuple[int, int]],
+    learner: Learner | Callable[[Difficulty], Learner],
+    tasks_at: TasksAt,
+    difficulties: Sequence[Difficulty],
     *,
     episodes: int = 1000,
-    report: Callable[[tuple[int, int], Scores], Any] = lambda difficulty, scores: None,
-) -> dict[tuple[int, int], Scores]:
-    """Scores at each (way, shot) on tasks of the labelled images or vectors `x`; the same tasks for every learner.
+    report: Callable[[Difficulty, Scores], Any] = lambda difficulty, scores: None,
+) -> dict[Difficulty, Scores]:
+    """Scores at each difficulty; the same tasks for every learner.
 
     `learner` may be a function of the difficulty, for learners that are chosen for each.
     """
-    check_same(np.asarray(x), "test images")
-    classes = from_labels(labels)
     found = {}
-    for way, shot in difficulties:
-        tasks = Classification(x, classes, way=way, shot=shot, query=TEST_QUERIES)
-        of_task = learner if isinstance(learner, Learner) else learner((way, shot))
-        found[way, shot] = evaluate(of_task, tasks, key=jax.random.key(EVALUATION_SEED), episodes=episodes)
-        report((way, shot), found[way, shot])
+    for at in difficulties:
+        of_task = learner if isinstance(learner, Learner) else learner(at)
+        found[at] = evaluate(of_task, tasks_at(at), key=jax.random.key(EVALUATION_SEED), episodes=episodes)
+        report(at, found[at])
     return found
 
 
-def as_score(difficulty: tuple[int, int], scores: Scores, published: Any = None) -> Score:
-    """As a record holds it: percent."""
+def as_score(difficulty: Difficulty, scores: Scores, published: Published | None = None) -> Score:
+    """As a record holds it: accuracies in percent."""
     way, shot = difficulty
+    scale, digits = (100, 3) if scores.metric == "accuracy" else (1, 5)
     return Score(
         metric=scores.metric,
-        mean=round(100 * scores.mean, 3),
-        ci95=round(100 * scores.ci95, 3),
+        mean=round(scale * scores.mean, digits),
+        ci95=round(scale * scores.ci95, digits),
         tasks=len(scores.values),
         statistics=scores.statistics,
-        way=way,
-        shot=shot,
+        way=way or None,
+        shot=shot if way else None,
+        points=None if way else shot,
         published=published.mean if published else None,
         published_source=published.source if published else None,
     )

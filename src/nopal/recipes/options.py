@@ -6,18 +6,24 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from typing import Any, ClassVar, Literal
-
-from jaxtyping import PRNGKeyArray
+from typing import Any, Literal
 
 from nopal.encoders.acai import ACAIOptions
 from nopal.errors import NopalError
-from nopal.learners.from_scratch import FromScratch
-from nopal.learners.maml import MAML, Rates, Reduction
-from nopal.learners.protonet import ProtoNet
-from nopal.nets.conv4 import Conv4, Downsample, Readout
-from nopal.nets.normalisation import Statistics
 from nopal.recipes.baseline_options import BaselineOptions
+from nopal.recipes.learner_options import FromScratchOptions, MAMLOptions, ProtoNetOptions
+from nopal.recipes.regularised_options import (
+    ANPOptions,
+    BayesByBackpropOptions,
+    CNPOptions,
+    FineTuningOptions,
+    NPOptions,
+    RegularisedOptions,
+    TAMLOptions,
+    WholeMAMLOptions,
+)
+from nopal.recipes.task_options import LATER, Classes, TaskOptions
+from nopal.training import Decay
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,133 +70,18 @@ class PartitionOptions:
         return dataclasses.replace(self, clusters=many if self.clusters is None else self.clusters)
 
 
-@dataclasses.dataclass(frozen=True)
-class NetworkOptions:
-    """The four-block convolutional network under a learner."""
-
-    filters: int = 32
-    """feature maps of each of the four blocks"""
-    downsample: Downsample = "stride"
-    """halve images by convolutions of stride 2, or by pooling (better from 84 x 84 on, and slower)"""
-    readout: Readout = "mean"
-    """average the last feature map over its places, or flatten it"""
-    scale: bool = True
-    """whether normalisation learns a scale beside its shift"""
-    epsilon: float = 1e-5
-    """added to the variance in normalisation"""
-
-    def network(
-        self, shape: tuple[int, int, int], outputs: int | None, key: PRNGKeyArray, head_deviation: float | None = None
-    ) -> Conv4:
-        """Fresh weights for images of `shape`."""
-        return Conv4(
-            shape,
-            outputs,
-            filters=self.filters,
-            downsample=self.downsample,
-            readout=self.readout,
-            scale=self.scale,
-            epsilon=self.epsilon,
-            head_deviation=head_deviation,
-            key=key,
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class MAMLOptions(NetworkOptions):
-    """Model-agnostic meta-learning: a few gradient steps on the support set from meta-trained weights."""
-
-    method: ClassVar[str] = "maml"
-    title: ClassVar[str] = "MAML"
-    head_deviation: float | None = None
-    """standard deviation of the output layer's initial weights; Glorot-uniform by default"""
-    inner_rate: float = 0.25
-    """step size on the support set"""
-    inner_steps: int = 5
-    """gradient steps on the support set in meta-training"""
-    test_steps: int = 10
-    """the same at test"""
-    first_order: bool = False
-    """ignore second derivatives: faster, usually a little worse"""
-    adapted: tuple[str, ...] = ("*",)
-    """parameters that adapt, as patterns such as *.kernel"""
-    rates: Rates = "fixed"
-    """inner rates: fixed, or learned for each tensor or weight"""
-    reduction: Reduction = "mean"
-    """mean over examples, or the sum over classes of the mean of each, as published"""
-    statistics: Statistics = "support"
-    """what normalises queries: the support set, all queries together (transductive), or running statistics"""
-
-    def build(self, shape: tuple[int, int, int], way: int, key: PRNGKeyArray) -> MAML:
-        """A learner with fresh weights for images of `shape`."""
-        network = self.network(shape, way, key, self.head_deviation)
-        return MAML(
-            network,
-            inner_rate=self.inner_rate,
-            inner_steps=self.inner_steps,
-            test_steps=self.test_steps,
-            first_order=self.first_order,
-            adapted=self.adapted,
-            rates=self.rates,
-            reduction=self.reduction,
-            statistics=self.statistics,
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class ProtoNetOptions(NetworkOptions):
-    """Prototypical networks: the nearest class mean in a meta-trained embedding."""
-
-    method: ClassVar[str] = "protonet"
-    title: ClassVar[str] = "ProtoNets"
-    filters: int = 64
-    """feature maps of each of the four blocks"""
-    downsample: Downsample = "pool"
-    """halve images by pooling, or by convolutions of stride 2: faster"""
-    readout: Readout = "flatten"
-    """flatten the last feature map, or average it over its places"""
-    statistics: Statistics = "running"
-    """what normalises activations at test: running statistics, the support set, or support and queries together
-    (transductive)"""
-
-    def build(self, shape: tuple[int, int, int], way: int, key: PRNGKeyArray) -> ProtoNet:
-        """A learner with fresh weights for images of `shape`; any number of classes will do."""
-        return ProtoNet(self.network(shape, None, key), statistics=self.statistics)
-
-
-@dataclasses.dataclass(frozen=True)
-class FromScratchOptions(NetworkOptions):
-    """Gradient descent on each support set from the same random weights; nothing is meta-trained."""
-
-    method: ClassVar[str] = "from_scratch"
-    title: ClassVar[str] = "from scratch"
-    head_deviation: float | None = None
-    """standard deviation of the output layer's initial weights; Glorot-uniform by default"""
-    rate: float = 0.5
-    """step size on the support set"""
-    steps: int = 200
-    """gradient steps on the support set"""
-    adapted: tuple[str, ...] = ("*",)
-    """parameters that are trained, as patterns such as *.kernel"""
-    reduction: Reduction = "mean"
-    """mean over examples, or the sum over classes of the mean of each, as published"""
-    statistics: Statistics = "support"
-    """what normalises queries: the support set, or all queries together (transductive)"""
-
-    def build(self, shape: tuple[int, int, int], way: int, key: PRNGKeyArray) -> FromScratch:
-        """A learner with random weights for images of `shape`."""
-        network = self.network(shape, way, key, self.head_deviation)
-        return FromScratch(
-            network,
-            rate=self.rate,
-            steps=self.steps,
-            adapted=self.adapted,
-            reduction=self.reduction,
-            query_statistics=self.statistics,
-        )
-
-
-MetaLearnerOptions = MAMLOptions | ProtoNetOptions
+MetaLearnerOptions = (
+    MAMLOptions
+    | ProtoNetOptions
+    | WholeMAMLOptions
+    | TAMLOptions
+    | FineTuningOptions
+    | CNPOptions
+    | NPOptions
+    | ANPOptions
+    | RegularisedOptions
+    | BayesByBackpropOptions
+)
 LearnerOptions = MetaLearnerOptions | FromScratchOptions | BaselineOptions
 
 
@@ -199,7 +90,7 @@ class TrainingOptions:
     """How a learner is meta-trained."""
 
     way: int = 5
-    """classes (clusters) in a training task"""
+    """classes (clusters) in a training task; 1 where numbers are predicted"""
     shot: int = 1
     """support examples for each class"""
     query: int = 5
@@ -212,25 +103,30 @@ class TrainingOptions:
     """step size of Adam"""
     clip: float | None = None
     """largest absolute value of an entry of the gradient"""
+    weight_decay: float | None = dataclasses.field(default=None, metadata=LATER)
+    """how much weights shrink in every step: by this share times the step size of Adam, or by this share"""
+    decay: Decay = dataclasses.field(default="times_rate", metadata=LATER)
+    """which of the two: times_rate is what PyTorch and optax mean by it, per_step what TensorFlow's contrib meant"""
     seed: int = 0
     """of initial weights and tasks"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """From images to a learner. Without `partitions`, tasks come from human labels; without `training`, nothing is
-    trained."""
+    """From data to a learner. Without `partitions`, tasks of classes come from human labels; without `training`,
+    nothing is trained."""
 
     learner: LearnerOptions
     encoder: EncoderOptions | None = None
     partitions: PartitionOptions | None = None
     training: TrainingOptions | None = None
+    tasks: TaskOptions = dataclasses.field(default=Classes(), metadata=LATER)
 
 
 def check_positive(options: Any, *names: str) -> None:
-    """Raises `NopalError` where one of these choices is 0 or less; None is no choice."""
+    """Raises `NopalError` where one of these choices is there and 0 or less; None is no choice."""
     for name in names:
-        value = getattr(options, name)
+        value = getattr(options, name, None)
         if value is not None and not value > 0:
             raise NopalError(f"The choice {name} is {value}; expected a number above 0.")
 
@@ -240,9 +136,11 @@ def to_plain(options: Any) -> dict[str, Any]:
     belong to its name."""
     plain = {}
     for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
         if field.metadata.get("where") not in (None, getattr(options, "name", None)):
             continue
-        value = getattr(options, field.name)
+        if field.metadata.get("later") and value == field.default:
+            continue
         plain[field.name] = to_plain(value) if dataclasses.is_dataclass(value) else value
     if method := getattr(options, "method", None):
         plain = {"method": method} | plain

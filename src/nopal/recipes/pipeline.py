@@ -22,8 +22,8 @@ from nopal.learners.learner import MetaLearner
 from nopal.loop import Hook, Moment
 from nopal.partitions import Partitions, from_hyperplanes, from_kmeans, from_labels, from_random_labels
 from nopal.recipes.encoding import fit_encoder, is_trained
-from nopal.recipes.loading import calibrated_like, key_of, keys, options_of
-from nopal.recipes.measuring import EVALUATION_SEED, TEST_QUERIES
+from nopal.recipes.loading import calibrated_like, fresh_learner, key_of, keys, optimiser_of, options_of
+from nopal.recipes.measuring import VALIDATION_SEED
 from nopal.recipes.options import (
     EncoderOptions,
     MetaLearnerOptions,
@@ -32,12 +32,13 @@ from nopal.recipes.options import (
     check_positive,
     to_plain,
 )
+from nopal.recipes.task_options import Classes, TaskOptions
 from nopal.recipes.watching import progress_of, refuse_fewer, watched
 from nopal.report import cluster_sheet, contact_sheet
 from nopal.runs import Checkpoints, Every, Interrupts, MetricsLog, RunFolder, open_run
 from nopal.runs.packing import pack, unpack
 from nopal.tasks.classification import Classification
-from nopal.training import calibrate, initial_state, make_optimiser, train
+from nopal.training import Tasks, calibrate, initial_state, train
 
 
 def cluster(vectors: Float[np.ndarray, "n d"] | Float[Array, "n d"], options: PartitionOptions) -> Partitions:
@@ -70,28 +71,32 @@ def cluster(vectors: Float[np.ndarray, "n d"] | Float[Array, "n d"], options: Pa
 
 def begin_run(
     path: str | Path,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     learner: MetaLearnerOptions,
     training: TrainingOptions,
     *,
+    tasks: TaskOptions = Classes(),
     made: dict[str, Any],
     every: int = 100,
     resume: bool = False,
 ) -> RunFolder:
-    """A run folder with everything that decides the result in `config.json`; `made` says where the tasks come from.
+    """A run folder with everything that decides the result in `config.json`; `tasks` says what tasks are, `made` where
+    they come from.
 
     `every` is the number of steps between checkpoints and log lines. With `resume`, the run that is there goes on,
     perhaps for more steps. Raises `NopalError` for a folder that is in use or can't be written, and for options that
     make no learner, before anything is written.
     """
     check_positive(learner, "filters", "epsilon")
-    check_positive(training, "tasks_per_step", "steps", "outer_rate", "clip")
+    check_positive(training, "tasks_per_step", "steps", "outer_rate", "clip", "weight_decay")
     if every < 1:
         raise NopalError(f"Checkpoints are to be written every {every} steps; expected at least 1.")
-    eqx.filter_eval_shape(learner.build, shape, training.way, keys(training.seed)[0])
+    eqx.filter_eval_shape(learner.build, shape, tasks.target(training.way), keys(training.seed)[0])
     if resume:
         refuse_fewer(Path(path), training.steps)
     choices = {"learner": to_plain(learner), "training": to_plain(training)}
+    if tasks != Classes():
+        choices["tasks"] = to_plain(tasks)
     config = choices | {"shape": shape, "made": made, "every": every}
     return open_run(path, config, resume=resume, may_differ=["training.steps"])
 
@@ -158,20 +163,24 @@ def undone_if_refused(run: RunFolder) -> Iterator[None]:
         raise
 
 
+def class_tasks(run: RunFolder, x: np.ndarray | Array, partitions: Partitions) -> Classification:
+    """The meta-training tasks of a run from partitions of images or vectors; `x` may be an array that several runs have
+    in common."""
+    check_same(np.asarray(x), "images")
+    options = options_of(run)[1]
+    with undone_if_refused(run):
+        return Classification(x, partitions, way=options.way, shot=options.shot, query=options.query)
+
+
 class Training:
     """A run about to be meta-trained, or to go on from its last checkpoint."""
 
-    def __init__(self, run: RunFolder, images: ImageSet | Array, partitions: Partitions):
-        """`images` may be an array that several runs have in common."""
-        x = images.images if isinstance(images, ImageSet) else images
-        self.run = run
-        options, self.options = options_of(run)
-        way, shot, query = self.options.way, self.options.shot, self.options.query
-        with undone_if_refused(run):
-            self.tasks = Classification(x, partitions, way=way, shot=shot, query=query)
-        weights, self.key = keys(self.options.seed)
-        self.fresh = options.build(tuple(run.config["shape"]), way, weights)
-        self.optimiser = make_optimiser(self.options.outer_rate, self.options.clip)
+    def __init__(self, run: RunFolder, tasks: Tasks):
+        self.run, self.tasks = run, tasks
+        self.options = options_of(run)[1]
+        self.key = keys(self.options.seed)[1]
+        self.fresh = fresh_learner(run)
+        self.optimiser = optimiser_of(self.options)
         self.kept = Checkpoints(run.path / "learner", keep=1)
         self.finished = self.kept.latest() == self.options.steps
         if self.finished:
@@ -193,9 +202,9 @@ class Training:
         return min(self.run.config["every"], 20)
 
     @contextlib.contextmanager
-    def hooks(self, validation: ImageSet | None, share: float = 1.0, of: str = "") -> Iterator[list[Hook]]:
+    def hooks(self, validation: Tasks | None, share: float = 1.0, of: str = "") -> Iterator[list[Hook]]:
         """What is logged, saved and tried between chunks; the first process alone writes files."""
-        if is_first():
+        if is_first() and isinstance(self.tasks, Classification) and self.tasks.x.ndim == 4:
             draw_tasks(self.tasks, self.run.path / "tasks.png")
         with watched(self.run, self.options.steps, self.start, share, of) as (log, hooks):
             own: list[Hook] = []
@@ -205,28 +214,21 @@ class Training:
 
 
 def meta_train(
-    run: RunFolder,
-    images: ImageSet,
-    partitions: Partitions,
-    *,
-    validation: ImageSet | None = None,
-    label: str = "meta-training",
+    run: RunFolder, tasks: Tasks, *, validation: Tasks | None = None, label: str = "meta-training"
 ) -> MetaLearner:
-    """Meta-train as the run's configuration says, or go on from its last checkpoint; a finished run's learner is
-    returned as it is.
+    """Meta-train on `tasks` as the run's configuration says, or go on from its last checkpoint; a finished run's
+    learner is returned as it is.
 
-    Metrics, checkpoints, a picture of a task and the learner go into the run folder. `validation` are labelled images
-    whose tasks are tried ten times in the run. Raises `Interrupted` after Ctrl-C and `NopalError` where the loss is no
-    longer a number.
+    Metrics, checkpoints, a picture of a task and the learner go into the run folder. The `validation` tasks are tried
+    ten times in the run. Raises `Interrupted` after Ctrl-C and `NopalError` where the loss is no longer a number.
     """
-    check_same(images.images, "images")
-    training = Training(run, images, partitions)
+    training = Training(run, tasks)
     if training.finished:
         return training.learner()
     options = training.options
     with (
         training.hooks(validation) as hooks,
-        progress_of(options.steps, training.start, label) as progress,
+        progress_of(options.steps, training.start, label, tasks.target.metric) as progress,
         Interrupts(run.checkpoints) as interrupts,
     ):
         trained = train(
@@ -245,16 +247,13 @@ def meta_train(
     return trained
 
 
-def validate_on(images: ImageSet, training: Classification, log: MetricsLog | None) -> Callable[[Moment], None]:
-    """A function that logs the score on 50 labelled tasks of `images`, as difficult as those of `training`."""
-    way = min(training.way, len(images.classes))
-    classes = from_labels(images.need_labels())
-    tasks = Classification(images.images, classes, way=way, shot=training.shot, query=TEST_QUERIES)
-    key = jax.random.key(EVALUATION_SEED)
+def validate_on(validation: Tasks, training: Tasks, log: MetricsLog | None) -> Callable[[Moment], None]:
+    """A function that logs the score on 50 validation tasks."""
+    key = jax.random.key(VALIDATION_SEED)
 
     def validate(moment: Moment) -> None:
         learner = calibrate(moment.state.learner, training, key=key, episodes=20)
-        scores = evaluate(learner, tasks, key=key, episodes=50)
+        scores = evaluate(learner, validation, key=key, episodes=50)
         if log:
             log.log(moment.step, {"validation_score": scores.mean})
 

@@ -10,12 +10,18 @@ from nopal.recipes.options import Experiment
 
 Budget = Literal["demo", "hour", "published"]
 Difficulty = tuple[int, int]
-"""Way and shot of a test task."""
+"""Way and shot of a test task; where numbers are predicted 0 and the points in the support set."""
+
+
+def name_of_difficulty(at: Difficulty) -> str:
+    """Such as "5-way 1-shot" or "10 points"."""
+    return f"{at[0]}-way {at[1]}-shot" if at[0] else f"{at[1]} points"
 
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A published mean in percent, and how it was read: [SRC], [PDF], [IMG], [2ND] or [MEM] as in the sources."""
+    """A published mean (of accuracies in percent), and how it was read: [SRC], [PDF], [IMG], [2ND] or [MEM] as in the
+    sources."""
 
     mean: float
     source: str

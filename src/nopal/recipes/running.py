@@ -8,24 +8,24 @@ from typing import Any
 
 from rich.console import Console
 
-from nopal.data.images import ImageSet, Splits
+from nopal.data.images import Splits
 from nopal.distributed import from_first
 from nopal.encoders import Encoder, load_encoder
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner
-from nopal.recipes import mnist, omniglot
+from nopal.recipes import mnist, omniglot, sinusoids
 from nopal.recipes.baseline_options import BaselineOptions, ClusterMatchingOptions
 from nopal.recipes.baselines import Chosen
 from nopal.recipes.encoding import fit_encoder, is_trained
 from nopal.recipes.loading import key_of
-from nopal.recipes.measuring import as_score, measure
+from nopal.recipes.measuring import TasksAt, as_score, labelled, measure
 from nopal.recipes.options import EncoderOptions, Experiment, FromScratchOptions, to_plain
-from nopal.recipes.pipeline import begin_run, make_partitions, meta_train
-from nopal.recipes.recipe import Budget, Difficulty, Recipe
-from nopal.recipes.sources import load_splits
+from nopal.recipes.pipeline import begin_run, meta_train
+from nopal.recipes.recipe import Budget, Difficulty, Recipe, name_of_difficulty
+from nopal.recipes.task_sources import ImageTasks, TaskSource, open_tasks
 from nopal.runs import Stopwatch, check_writable, make_record, write_record
 
-RECIPES = {recipe.name: recipe for recipe in (*omniglot.ROWS, *mnist.ROWS)}
+RECIPES = {recipe.name: recipe for recipe in (*omniglot.ROWS, *mnist.ROWS, *sinusoids.ROWS)}
 
 
 def find_recipe(name: str) -> Recipe:
@@ -57,10 +57,10 @@ def run_recipe(
     experiment = recipe.at(budget, seed, steps, partitions)
     given = given_encoder(recipe, encoder) if encoder else None
     from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
-    splits = load_splits(recipe.data)
+    source = open_tasks(recipe.data, experiment, given)
     clock = Stopwatch(Path(folder) / "seconds.txt")
-    learner, x = prepare(recipe, experiment, splits, folder, resume, given)
-    return judge(recipe, experiment, seed, learner, x, splits, results, episodes, clock, console, given)
+    learner, test = prepare(recipe, experiment, source, folder, resume, given)
+    return judge(recipe, experiment, seed, learner, test, results, episodes, clock, console, given)
 
 
 def judge(
@@ -68,26 +68,25 @@ def judge(
     experiment: Experiment,
     seed: int,
     learner: Learner | Callable[[Difficulty], Learner],
-    x: object,
-    splits: Splits,
+    test: TasksAt,
     results: str | Path,
     episodes: int,
     clock: Stopwatch,
     console: Console,
     given: Encoder | None = None,
 ) -> Path:
-    """Measure a learner on the test images or vectors `x`, and write the record."""
+    """Measure a learner on test tasks, and write the record."""
 
     def show(difficulty: tuple[int, int], scores: object) -> None:
         published = recipe.published.get(difficulty)
         beside = f"  (published {published.mean} {published.source})" if published else ""
         console.print(
-            f"{recipe.title}, {difficulty[0]}-way {difficulty[1]}-shot: {scores}{beside}",
+            f"{recipe.title}, {name_of_difficulty(difficulty)}: {scores}{beside}",
             highlight=False,
             soft_wrap=True,
         )
 
-    found = measure(learner, x, splits.test.need_labels(), recipe.difficulties, episodes=episodes, report=show)
+    found = measure(learner, test, recipe.difficulties, episodes=episodes, report=show)
     chosen = {"chosen": learner.settings} if isinstance(learner, Chosen) else {}
     record = make_record(
         recipe=recipe.name,
@@ -124,37 +123,36 @@ def given_encoder(recipe: Recipe, path: Path) -> Encoder:
 def prepare(
     recipe: Recipe,
     experiment: Experiment,
-    splits: Splits,
+    source: TaskSource,
     folder: str | Path,
     resume: bool,
     given: Encoder | None = None,
-) -> tuple[Learner | Callable[[Difficulty], Learner], object]:
-    """The learner, meta-trained where it has to be, or a function that chooses one for each difficulty; and the test
-    images or vectors that it is judged on."""
-    images: ImageSet = splits.train
+) -> tuple[Learner | Callable[[Difficulty], Learner], TasksAt]:
+    """The learner, meta-trained where it has to be, or a function that chooses one for each difficulty; and the tasks
+    that it is judged on."""
     options = experiment.learner
     if isinstance(options, FromScratchOptions):
         weights = key_of(0)
-        return lambda difficulty: options.build(images.shape, difficulty[0], weights), splits.test.images
+        return lambda at: options.build(source.shape, source.test(at).target, weights), source.test
     if isinstance(options, BaselineOptions) or experiment.training is None:
-        if experiment.encoder is None or not isinstance(options, BaselineOptions):
+        if experiment.encoder is None or not isinstance(options, BaselineOptions) or not isinstance(source, ImageTasks):
             raise NopalError(f"The recipe {recipe.name} names no encoder or no training, which its learner needs.")
         encoder = given or experiment.encoder
         if is_trained(encoder):
+            images = source.splits.train
             encoder = fit_encoder(images, encoder, recipe.data, folder=Path(folder) / "encoder", resume=resume)
-        return prepare_baseline(options, encoder, splits, recipe.data)
-    made = origin(recipe, experiment, given)
-    run = begin_run(folder, images.shape, options, experiment.training, made=made, resume=resume)
-    partitions = make_partitions(run, images, given or experiment.encoder, experiment.partitions)
-    learner = meta_train(run, images, partitions, validation=splits.validation, label=recipe.name)
-    return learner, splits.test.images
+        return prepare_baseline(options, encoder, source.splits, recipe.data)
+    made, training = origin(recipe, experiment, given), experiment.training
+    run = begin_run(folder, source.shape, options, training, tasks=experiment.tasks, made=made, resume=resume)
+    tasks, validation = source.training(run, experiment), source.validation(training)
+    return meta_train(run, tasks, validation=validation, label=recipe.name), source.test
 
 
 def prepare_baseline(
     options: BaselineOptions, encoder: EncoderOptions | Encoder, splits: Splits, data: str
-) -> tuple[Chosen, object]:
-    """A baseline that chooses by the meta-validation images, and the vectors of the test images. Of several processes
-    the first encodes for all."""
+) -> tuple[Chosen, TasksAt]:
+    """A baseline that chooses by the meta-validation images, and tasks of the vectors of the test images. Of several
+    processes the first encodes for all."""
     held_out = splits.validation
 
     def embed() -> dict[str, Any]:
@@ -168,7 +166,8 @@ def prepare_baseline(
 
     vectors = from_first(embed)
     validation = (vectors["validation"], held_out.need_labels()) if held_out else None
-    return Chosen(options.offer(lambda: vectors["train"], key_of(0)), validation), vectors["test"]
+    chosen = Chosen(options.offer(lambda: vectors["train"], key_of(0)), validation)
+    return chosen, labelled(vectors["test"], splits.test.need_labels())
 
 
 def origin(recipe: Recipe, experiment: Experiment, given: Encoder | None = None) -> dict[str, Any]:

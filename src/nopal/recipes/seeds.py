@@ -7,25 +7,23 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from nopal.data.images import ImageSet
-from nopal.distributed import check_same, from_first
+from nopal.distributed import from_first
 from nopal.errors import NopalError
 from nopal.learners.learner import MetaLearner
 from nopal.loop import Moment
-from nopal.partitions import Partitions
 from nopal.recipes.options import MetaLearnerOptions
-from nopal.recipes.pipeline import Encoded, Training, begin_run, make_partitions, undone_if_refused
+from nopal.recipes.pipeline import Training, begin_run, undone_if_refused
 from nopal.recipes.recipe import Budget, Recipe
 from nopal.recipes.running import given_encoder, judge, origin
-from nopal.recipes.sources import load_splits
+from nopal.recipes.task_sources import open_tasks
 from nopal.recipes.watching import progress_of
 from nopal.runs import Interrupts, RunFolder, Stopwatch, check_writable
 from nopal.runs.folder import refuse_used
 from nopal.seeds import train_seeds
+from nopal.training import Tasks
 
 
 def run_seeds(
@@ -52,8 +50,8 @@ def run_seeds(
         raise NopalError(f"The recipe {recipe.name} trains nothing that a seed could change; run it with one seed.")
     given = given_encoder(recipe, encoder) if encoder else None
     from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
-    splits = load_splits(recipe.data)
-    images, folders = splits.train, [folder_of(seed) for seed in seeds]
+    source = open_tasks(recipe.data, recipe.experiment, given)
+    folders = [folder_of(seed) for seed in seeds]
     if not resume:
         for folder in folders:
             from_first(lambda folder=folder: refuse_used(folder))  # type: ignore[misc]
@@ -61,41 +59,31 @@ def run_seeds(
     clocks = [Stopwatch(folder / "seconds.txt", share) for folder in folders]
     with contextlib.ExitStack() as undo:
         runs: list[RunFolder] = []
-        divided: list[Partitions] = []
-        encoded: Encoded = {}
         for experiment, folder in zip(experiments, folders):
-            made = origin(recipe, experiment, given)
-            assert experiment.training
-            run = begin_run(folder, images.shape, options, experiment.training, made=made, resume=resume)
+            made, training = origin(recipe, experiment, given), experiment.training
+            assert training
+            run = begin_run(folder, source.shape, options, training, tasks=experiment.tasks, made=made, resume=resume)
             undo.enter_context(undone_if_refused(run))
             runs.append(run)
-        for experiment, run in zip(experiments, runs):
-            if divided and experiment.partitions == experiments[0].partitions:
-                divided.append(divided[0])
-            else:
-                fitted = given or experiment.encoder
-                divided.append(make_partitions(run, images, fitted, experiment.partitions, encoded))
-    learners = meta_train_seeds(runs, images, divided, validation=splits.validation, label=recipe.name)
+        tasks = [source.training(run, experiment) for experiment, run in zip(experiments, runs)]
+    validation = source.validation(recipe.experiment.training)
+    learners = meta_train_seeds(runs, tasks, validation=validation, label=recipe.name)
     found = []
     for seed, experiment, learner, clock in zip(seeds, experiments, learners, clocks):
         console.print(f"Seed {seed}:", highlight=False)
-        x = splits.test.images
-        found.append(judge(recipe, experiment, seed, learner, x, splits, results, episodes, clock, console, given))
+        found.append(judge(recipe, experiment, seed, learner, source.test, results, episodes, clock, console, given))
     return found
 
 
 def meta_train_seeds(
     runs: Sequence[RunFolder],
-    images: ImageSet,
-    partitions: Sequence[Partitions],
+    tasks: Sequence[Tasks],
     *,
-    validation: ImageSet | None = None,
+    validation: Tasks | None = None,
     label: str = "meta-training",
 ) -> list[MetaLearner]:
     """As `meta_train` for each run, all together; those that are finished rest, and those behind catch up first."""
-    check_same(images.images, "images")
-    x = jnp.asarray(images.images)
-    trainings = [Training(run, x, of_run) for run, of_run in zip(runs, partitions)]
+    trainings = [Training(run, of_run) for run, of_run in zip(runs, tasks)]
     todo = [training for training in trainings if not training.finished]
     if todo:
         with contextlib.ExitStack() as open_files:
@@ -104,7 +92,7 @@ def meta_train_seeds(
             ]
             start = min(training.start for training in todo)
             name = f"{label}, {len(todo)} seeds"
-            progress = open_files.enter_context(progress_of(todo[0].options.steps, start, name))
+            progress = open_files.enter_context(progress_of(todo[0].options.steps, start, name, tasks[0].target.metric))
             interrupts = open_files.enter_context(Interrupts())
 
             def watch(moments: Mapping[int, Moment]) -> None:

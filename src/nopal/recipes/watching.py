@@ -31,12 +31,12 @@ def watched(
 
 
 @contextlib.contextmanager
-def progress_of(total: int, start: int, label: str) -> Iterator[list[Progress]]:
+def progress_of(total: int, start: int, label: str, metric: str = "accuracy") -> Iterator[list[Progress]]:
     """How far a run is, where this process is the one that speaks."""
     if not is_first():
         yield []
         return
-    with Progress(total, start, label) as progress:
+    with Progress(total, start, label, metric=metric) as progress:
         yield [progress]
 
 

@@ -25,6 +25,7 @@ def comparison_figure(rows: Sequence[Row]) -> Figure:
         raise NopalError("None of the rows has a score to draw; measure one first.")
     figure = Figure(figsize=(3.2 + 1.9 * len(columns), 0.9 + 0.21 * len(rows)), layout="constrained")
     panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+    units = dict.fromkeys("percent" if metric == "accuracy" else metric.replace("_", " ") for *_, metric in columns)
     for panel, (way, shot, metric) in zip(panels, columns):
         for height, row in enumerate(rows):
             score = scores_of(row).get((way, shot, metric))
@@ -49,7 +50,7 @@ def comparison_figure(rows: Sequence[Row]) -> Figure:
             spine.set_visible(False)
     panels[0].set_yticks(range(len(rows)), [row.name for row in rows])
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
-    figure.supxlabel("filled: measured, in percent; rings: published", fontsize=8, color=INK)
+    figure.supxlabel(f"filled: measured, in {' and '.join(units)}; rings: published", fontsize=8, color=INK)
     return figure
 
 

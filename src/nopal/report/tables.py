@@ -61,11 +61,13 @@ class Row:
 def unmeasured(
     recipe: str, learner: str, data: str, published: Mapping[tuple[int, int], tuple[float, str]]
 ) -> dict[str, Any]:
-    """In the place of a record: the published numbers (mean and source by way and shot) of a row that was not run."""
-    scores = [
-        {"metric": "accuracy", "way": way, "shot": shot, "mean": None, "published": mean, "published_source": source}
-        for (way, shot), (mean, source) in published.items()
-    ]
+    """In the place of a record: the published numbers of a row that was not run, mean and source by way and shot, or by
+    0 and the points of a task of regression."""
+    scores = []
+    for (way, shot), (mean, source) in published.items():
+        at = {"way": way, "shot": shot} if way else {"way": None, "shot": None, "points": shot}
+        metric = "accuracy" if way else "squared_error"
+        scores.append({"metric": metric, **at, "mean": None, "published": mean, "published_source": source})
     return {"recipe": recipe, "learner": learner, "data": data, "seed": None, "scores": scores, "hardware": None}
 
 
@@ -145,6 +147,11 @@ def table_legend(rows: Sequence[Row]) -> list[str]:
         legend.append(
             "N-way K-shot: a task has N classes; the learner sees K labelled examples of each (the support set), "
             "then classifies other examples of these classes (the queries)."
+        )
+    if any(score.get("points") for score in scores):
+        legend.append(
+            "K points: the learner sees K inputs of a task with their values (the support set), then predicts those of "
+            "others (the queries); the error is squared and averaged."
         )
     if any(score.get("published") is not None for score in scores):
         marks = {_mark(score) for score in scores}

@@ -1,0 +1,92 @@
+"""Where the tasks of a recipe come from, so that no stage after it knows what tasks are.
+
+A source has the `shape` of one input; `training(run, experiment)`: the meta-training tasks of a run, into whose folder
+goes what has to be made for them; `validation(options)`: tasks on which to try a learner while it is trained, as
+difficult as those, none of them in the test (None where there are none); and `test(difficulty)`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from nopal.data.images import Splits
+from nopal.encoders import Encoder
+from nopal.errors import NopalError
+from nopal.recipes.measuring import labelled
+from nopal.recipes.options import Experiment, TrainingOptions
+from nopal.recipes.pipeline import Encoded, class_tasks, make_partitions
+from nopal.recipes.recipe import Difficulty
+from nopal.recipes.sources import load_splits
+from nopal.recipes.task_options import SinusoidTasks
+from nopal.runs import RunFolder
+from nopal.training import Tasks
+
+
+class ImageTasks:
+    """Classes of labelled images; meta-training tasks may come from partitions instead. Runs that go side by side share
+    the images and what was encoded."""
+
+    def __init__(self, splits: Splits, given: Encoder | None = None):
+        self.splits, self._given = splits, given
+        self._x = jnp.asarray(splits.train.images)
+        self._encoded: Encoded = {}
+        self._made: dict[Any, Any] = {}
+        self.test = labelled(splits.test.images, splits.test.need_labels())
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.splits.train.shape
+
+    def training(self, run: RunFolder, experiment: Experiment) -> Tasks:
+        how = experiment.partitions
+        if how not in self._made:
+            encoder = self._given or experiment.encoder
+            self._made[how] = make_partitions(run, self.splits.train, encoder, how, self._encoded)
+        return class_tasks(run, self._x, self._made[how])
+
+    def validation(self, training: TrainingOptions) -> Tasks | None:
+        images = self.splits.validation
+        if images is None:
+            return None
+        return labelled(images.images, images.need_labels())((min(training.way, len(images.classes)), training.shot))
+
+
+@dataclasses.dataclass(frozen=True)
+class GivenTasks:
+    """Task distributions that need no run to be made."""
+
+    train: Callable[[TrainingOptions], Tasks]
+    held_out: Callable[[int], Tasks] | None
+    """from the number of support examples"""
+    test: Callable[[Difficulty], Tasks]
+    shape: tuple[int, ...]
+
+    def training(self, run: RunFolder, experiment: Experiment) -> Tasks:
+        if experiment.training is None:
+            raise NopalError("These tasks are for learners that are meta-trained; the recipe names no training.")
+        return self.train(experiment.training)
+
+    def validation(self, training: TrainingOptions) -> Tasks | None:
+        return self.held_out(training.shot) if self.held_out else None
+
+
+TaskSource = ImageTasks | GivenTasks
+
+
+def open_tasks(data: str, experiment: Experiment, given: Encoder | None = None) -> TaskSource:
+    """The tasks that an experiment asks for, on the data of that name; `given` is an encoder that is fitted already."""
+    options = experiment.tasks
+    if isinstance(options, SinusoidTasks):
+        told = options.told(1, 1)
+        return GivenTasks(
+            lambda training: options.told(training.shot, training.query),
+            options.mistold,
+            lambda at: options.mistold(at[1]),
+            told.sample(jax.random.key(0)).query.x.shape[1:],
+        )
+    return ImageTasks(load_splits(data), given)
