@@ -16,6 +16,7 @@ from nopal.errors import NopalError
 from nopal.learners.learner import CoupledLearner, MetaLearner
 from nopal.loop import Hook, run
 from nopal.mapping import Inside, device_mesh, mean_over_tasks, replicate, share_examples
+from nopal.nets.parameters import split_parameters
 from nopal.tasks.episode import Episode
 from nopal.tasks.target import Target
 
@@ -111,18 +112,31 @@ def make_optimiser(
     clip: float | None = None,
     weight_decay: float | None = None,
     decay: Decay = "times_rate",
+    fresh: tuple[str, ...] = (),
 ) -> optax.GradientTransformation:
     """Adam; `clip` limits every entry of the gradient to [-clip, clip], as published for RGB images (with 10).
 
     Weights shrink apart from their gradients (Loshchilov and Hutter 2019, arXiv 1711.05101), every step by
     `weight_decay` times the rate ("times_rate", as in PyTorch and optax) or by `weight_decay` itself ("per_step", as in
     TensorFlow's contrib package and so in the code of Yin et al. 2020, where 0.001 is 2.0 of the other kind).
+
+    For the parameters that the patterns `fresh` name, Adam begins anew in every step, as it does by accident in the
+    sinusoid notebook of Yin et al.: each moves by the whole rate against the sign of its gradient, however small.
+    Raises `NopalError` where these patterns go together with a schedule.
     """
     parts = [] if clip is None else [optax.clip(clip)]
-    if weight_decay and decay == "times_rate":
-        parts.append(optax.adamw(rate, weight_decay=weight_decay))
-    else:
-        parts.append(optax.adam(rate))
+    adam = optax.adamw(rate, weight_decay=weight_decay) if weight_decay and decay == "times_rate" else optax.adam(rate)
+    if fresh:
+        if callable(rate):
+            raise NopalError("An Adam that begins anew in every step takes a fixed rate; give a number.")
+        anew = optax.stateless(lambda g, _: jax.tree.map(lambda g: -rate * g / (jnp.abs(g) + 1e-7), g))
+
+        def kinds(parameters: PyTree) -> PyTree:
+            chosen, rest = split_parameters(parameters, fresh)
+            return eqx.combine(jax.tree.map(lambda _: "anew", chosen), jax.tree.map(lambda _: "kept", rest))
+
+        adam = optax.partition({"anew": anew, "kept": adam}, kinds)
+    parts.append(adam)
     if weight_decay and decay == "per_step":
         parts.append(optax.add_decayed_weights(-weight_decay))
     return parts[0] if len(parts) == 1 else optax.chain(*parts)

@@ -107,6 +107,8 @@ class TrainingOptions:
     """how much weights shrink in every step: by this share times the step size of Adam, or by this share"""
     decay: Decay = dataclasses.field(default="times_rate", metadata=LATER)
     """which of the two: times_rate is what PyTorch and optax mean by it, per_step what TensorFlow's contrib meant"""
+    fresh: tuple[str, ...] = dataclasses.field(default=(), metadata=LATER)
+    """parameters, as patterns such as encoder.*, whose Adam begins anew in every step: an accident in published code"""
     seed: int = 0
     """of initial weights and tasks"""
 

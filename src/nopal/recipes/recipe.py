@@ -29,8 +29,8 @@ class Published:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """One row. `budgets` are meta-training steps, `encoder_budgets` those of an encoder that is trained; the experiment
-    holds the published number of them."""
+    """One row. `budgets` are meta-training steps, `encoder_budgets` those of an encoder that is trained, `batches` the
+    tasks of a step; the experiment holds the published numbers of them."""
 
     name: str
     title: str
@@ -40,6 +40,7 @@ class Recipe:
     published: dict[Difficulty, Published] = dataclasses.field(default_factory=dict)
     budgets: dict[Budget, int] = dataclasses.field(default_factory=dict)
     encoder_budgets: dict[Budget, int] = dataclasses.field(default_factory=dict)
+    batches: dict[Budget, int] = dataclasses.field(default_factory=dict)
     note: str = ""
 
     def at(self, budget: Budget, seed: int = 0, steps: int | None = None, partitions: int | None = None) -> Experiment:
@@ -47,7 +48,12 @@ class Recipe:
         seed."""
         training, clustering = self.experiment.training, self.experiment.partitions
         if training:
-            training = dataclasses.replace(training, steps=steps or self.budgets.get(budget, training.steps), seed=seed)
+            training = dataclasses.replace(
+                training,
+                steps=steps or self.budgets.get(budget, training.steps),
+                tasks_per_step=self.batches.get(budget, training.tasks_per_step),
+                seed=seed,
+            )
         if clustering:
             clustering = dataclasses.replace(clustering, seed=seed, partitions=partitions or clustering.partitions)
         encoder = self.experiment.encoder

@@ -13,7 +13,7 @@ from nopal.distributed import from_first
 from nopal.encoders import Encoder, load_encoder
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner
-from nopal.recipes import mnist, omniglot, sinusoids
+from nopal.recipes import mnist, omniglot, poses, sinusoids
 from nopal.recipes.baseline_options import BaselineOptions, ClusterMatchingOptions
 from nopal.recipes.baselines import Chosen
 from nopal.recipes.encoding import fit_encoder, is_trained
@@ -25,7 +25,7 @@ from nopal.recipes.recipe import Budget, Difficulty, Recipe, name_of_difficulty
 from nopal.recipes.task_sources import ImageTasks, TaskSource, open_tasks
 from nopal.runs import Stopwatch, check_writable, make_record, write_record
 
-RECIPES = {recipe.name: recipe for recipe in (*omniglot.ROWS, *mnist.ROWS, *sinusoids.ROWS)}
+RECIPES = {recipe.name: recipe for recipe in (*omniglot.ROWS, *mnist.ROWS, *sinusoids.ROWS, *poses.ROWS)}
 
 
 def find_recipe(name: str) -> Recipe:
@@ -96,6 +96,7 @@ def judge(
         config=to_plain(experiment) | ({"encoder": given.made} if given else {}) | chosen,
         steps=steps_of(experiment, given),
         published_steps=steps_of(recipe.experiment),
+        batches=batches_of(recipe, experiment),
         scores=[as_score(at, scores, recipe.published.get(at)) for at, scores in found.items()],
         wall_seconds=clock.seconds(),
     )
@@ -109,6 +110,14 @@ def steps_of(experiment: Experiment, given: Encoder | None = None) -> int:
     if given:
         return given.made["options"].get("steps", 0)
     return experiment.encoder.acai.steps if is_trained(experiment.encoder) else 0
+
+
+def batches_of(recipe: Recipe, experiment: Experiment) -> tuple[int, int] | None:
+    """The tasks of a step and the published number of them, where they differ."""
+    own, published = experiment.training, recipe.experiment.training
+    if not own or not published or own.tasks_per_step == published.tasks_per_step:
+        return None
+    return own.tasks_per_step, published.tasks_per_step
 
 
 def given_encoder(recipe: Recipe, path: Path) -> Encoder:

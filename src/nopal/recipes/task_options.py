@@ -7,8 +7,10 @@ import dataclasses
 import math
 from typing import ClassVar, Literal
 
-from nopal.tasks.regression import Sinusoids
-from nopal.tasks.target import Categorical, Gaussian, Target
+from nopal.data.poses.arrays import PoseSet
+from nopal.tasks.poses import Poses
+from nopal.tasks.regression import Sinusoids, Version
+from nopal.tasks.target import Categorical, Circular, Gaussian, Target
 
 LATER = {"later": True}
 """Marks a choice that came after records were made: it is stored where it is not the default, so that older runs go on
@@ -33,23 +35,39 @@ class SinusoidTasks:
     method: ClassVar[str] = "sinusoids"
     deviation: float = math.sqrt(0.5)
     """standard deviation of the Gaussian likelihood; by default its loss is the squared error plus a constant"""
-    test: Literal["noisy", "exact"] = "noisy"
-    """test queries: 200 from -4.5 to 4.5 with noise, as published for MAML, or 100 from -5 to 5 without, as for neural
-    processes"""
+    version: Version = "paper"
+    """as the paper has them, or as one of the authors' notebooks"""
 
     def target(self, way: int = 1) -> Gaussian:
         return Gaussian(1, self.deviation)
 
     def told(self, shot: int, query: int) -> Sinusoids:
         """Meta-training tasks."""
-        return dataclasses.replace(Sinusoids.told(shot, query), target=self.target())
+        return dataclasses.replace(Sinusoids.told(shot, query, self.version), target=self.target())
 
     def mistold(self, shot: int) -> Sinusoids:
         """Test tasks."""
-        tasks = dataclasses.replace(Sinusoids.mistold(shot, 200), target=self.target())
-        if self.test == "noisy":
-            return tasks
-        return dataclasses.replace(tasks, query=100, noise=(tasks.noise[0], 0.0), grid=(-5.0, 5.0))
+        return dataclasses.replace(Sinusoids.mistold(shot, version=self.version), target=self.target())
 
 
-TaskOptions = Classes | SinusoidTasks
+@dataclasses.dataclass(frozen=True)
+class PoseTasks:
+    """Views of an object, of which the angle is to be told (Yin et al. 2020)."""
+
+    method: ClassVar[str] = "poses"
+    angle: Literal["linear", "circular"] = "linear"
+    """regress the angle as a number from 0 to 10, as published, or as a point on a circle"""
+    augmented: bool = False
+    """turn all angles of a meta-training task by the same multiple of 90 degrees, another in each task"""
+    choosing: bool = False
+    """to choose hyper-parameters: test on those meta-training objects that are kept for it, train on the others"""
+
+    def target(self, way: int = 1) -> Gaussian | Circular:
+        return Circular(10.0) if self.angle == "circular" else Gaussian(1, math.sqrt(0.5))
+
+    def of(self, poses: PoseSet, shot: int, query: int) -> Poses:
+        """Tasks of these objects."""
+        return Poses(poses.images, poses.angles, shot, query, self.angle)
+
+
+TaskOptions = Classes | SinusoidTasks | PoseTasks

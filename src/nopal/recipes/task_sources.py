@@ -15,16 +15,22 @@ import jax
 import jax.numpy as jnp
 
 from nopal.data.images import Splits
+from nopal.data.poses.arrays import PoseSet
 from nopal.encoders import Encoder
 from nopal.errors import NopalError
 from nopal.recipes.measuring import labelled
 from nopal.recipes.options import Experiment, TrainingOptions
 from nopal.recipes.pipeline import Encoded, class_tasks, make_partitions
+from nopal.recipes.pose_data import find_poses
 from nopal.recipes.recipe import Difficulty
 from nopal.recipes.sources import load_splits
-from nopal.recipes.task_options import SinusoidTasks
+from nopal.recipes.task_options import PoseTasks, SinusoidTasks
 from nopal.runs import RunFolder
+from nopal.tasks.augmentation import Augmented
 from nopal.training import Tasks
+
+QUERIES = 15
+"""Views of an object on which a test task is judged."""
 
 
 class ImageTasks:
@@ -89,4 +95,23 @@ def open_tasks(data: str, experiment: Experiment, given: Encoder | None = None) 
             lambda at: options.mistold(at[1]),
             told.sample(jax.random.key(0)).query.x.shape[1:],
         )
+    if isinstance(options, PoseTasks):
+        return pose_tasks(options, find_poses())
     return ImageTasks(load_splits(data), given)
+
+
+def pose_tasks(options: PoseTasks, poses: PoseSet) -> GivenTasks:
+    """Tasks of objects of which some are for meta-training and others for the test."""
+    known, new = (poses.part(part) for part in (("fitting", "validation") if options.choosing else ("train", "test")))
+    held_out = poses.part("validation") if poses.validation.any() else None
+
+    def train(training: TrainingOptions) -> Tasks:
+        tasks = options.of(known, training.shot, training.query)
+        return Augmented(tasks) if options.augmented else tasks
+
+    return GivenTasks(
+        train,
+        (lambda shot: options.of(held_out, shot, QUERIES)) if held_out else None,
+        lambda at: options.of(new, at[1], QUERIES),
+        (*poses.images.shape[2:4], 1),
+    )

@@ -86,8 +86,10 @@ def make_record(
     published_steps: int | None,
     scores: Sequence[Score],
     wall_seconds: float,
+    batches: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
-    """A record made here and now; `published_steps` is what the paper took, None where that is not known."""
+    """A record made here and now; `published_steps` is what the paper took, None where that is not known. `batches` are
+    the tasks of a step and the published number of them, where the two differ."""
     return {
         "schema": SCHEMA,
         "recipe": recipe,
@@ -95,7 +97,8 @@ def make_record(
         "data": data,
         "seed": seed,
         "config": dict(config),
-        "budget": {"steps": steps, "published_steps": published_steps},
+        "budget": {"steps": steps, "published_steps": published_steps}
+        | ({"tasks_per_step": batches[0], "published_tasks_per_step": batches[1]} if batches else {}),
         "scores": [score.as_dict() for score in scores],
         "wall_seconds": round(wall_seconds, 1),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
