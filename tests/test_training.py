@@ -213,3 +213,22 @@ def test_devices_without_a_task_are_left_out_where_examples_cannot_be_shared():
     assert mesh_for(learner(), 1, 2).size == 2
     assert mesh_for(MAML(Conv4((16, 16, 1), 3, key=jax.random.key(0))), 1, 2).size == 1
     assert mesh_for(MAML(Conv4((16, 16, 1), 3, key=jax.random.key(0))), 3, 2).size == 2
+
+
+def test_adam_begun_anew_moves_by_the_rate_whatever_the_gradient() -> None:
+    optimiser = make_optimiser(0.1, fresh=("first.*",))
+    kept = make_optimiser(0.1)
+    weights = {"first": {"kernel": jnp.zeros(3)}, "second": {"kernel": jnp.zeros(3)}}
+    state, other = optimiser.init(weights), kept.init(weights)
+    for slope in ([1.0, -1e-3, 0.0], [1e-3, -1.0, 2.0]):
+        gradient = {name: {"kernel": jnp.array(slope)} for name in weights}
+        update, state = optimiser.update(gradient, state, weights)
+        expected, other = kept.update(gradient, other, weights)
+        signs = -0.1 * np.sign(slope)
+        np.testing.assert_allclose(update["first"]["kernel"], signs, rtol=1e-3)
+        np.testing.assert_allclose(update["second"]["kernel"], expected["second"]["kernel"], rtol=1e-6)
+
+
+def test_adam_begun_anew_has_no_schedule() -> None:
+    with pytest.raises(NopalError, match="fixed rate"):
+        make_optimiser(lambda step: 0.1, fresh=("*",))
