@@ -232,8 +232,8 @@ def noisy(**options):
     return MetaRegularised(encoder, head, **({"beta": 1e-3} | options))
 
 
-@pytest.mark.parametrize("draws", ["step", "call"])
-def test_a_step_through_what_was_drawn_for_it_goes_down_the_gradient_of_the_mean_loss(draws):
+@pytest.mark.parametrize(("draws", "devices"), [("step", 2), ("call", 1)])
+def test_a_step_through_what_was_drawn_for_it_goes_down_the_gradient_of_the_mean_loss(draws, devices):
     before, tasks, key, sgd = noisy(draws=draws), toy(), jax.random.key(3), optax.sgd(1.0)
 
     @eqx.filter_jit
@@ -247,10 +247,9 @@ def test_a_step_through_what_was_drawn_for_it_goes_down_the_gradient_of_the_mean
         return total
 
     expected = eqx.apply_updates(before, jax.tree.map(jnp.negative, whole(before)))
-    for devices in (1, 2):
-        step = MetaStep(tasks, sgd, 3, mesh_for(before, 3, devices))
-        after, metrics = eqx.filter_jit(step)(initial_state(before, sgd), key)
-        assert_close(after.learner, expected, rtol=1e-4, atol=1e-6)
+    step = MetaStep(tasks, sgd, 3, mesh_for(before, 3, devices))
+    after, metrics = eqx.filter_jit(step)(initial_state(before, sgd), key)
+    assert_close(after.learner, expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(metrics["kl"], before.encoder.weights.kl, rtol=1e-5)
     assert not np.allclose(
         after.learner.encoder.weights.rho.layers[0].kernel, before.encoder.weights.rho.layers[0].kernel

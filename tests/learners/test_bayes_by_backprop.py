@@ -33,6 +33,10 @@ def maml(**options):
 
 
 class Several(eqx.Module):
+    """A task distribution of random inputs and values."""
+
+    target: Gaussian = eqx.field(static=True, default=TARGET)
+
     def sample(self, key):
         x, y = jax.random.normal(key, (7, 2)), jax.random.normal(key, (7, 1))
         return Episode(Examples(x[:3], y[:3], TARGET), Examples(x[3:], y[3:], TARGET))

@@ -177,6 +177,8 @@ LINEAR = MeanField(network(2, 3), scale=0.3)
 class Constant(eqx.Module):
     """All inputs of all tasks are the same."""
 
+    target: Gaussian = eqx.field(static=True, default=TARGET)
+
     def sample(self, key):
         part = Examples(jnp.array([[0.4, -0.3]]), jnp.zeros((1, 1)), TARGET)
         return Episode(part, part)
