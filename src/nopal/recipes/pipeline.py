@@ -55,6 +55,7 @@ def cluster(vectors: Float[np.ndarray, "n d"] | Float[Array, "n d"], options: Pa
             margin=options.margin,
             min_members=options.min_members or 6,
             reach=options.reach,
+            unit=options.unit,
             key=key,
         )
     return from_kmeans(
