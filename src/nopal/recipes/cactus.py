@@ -12,6 +12,7 @@ from nopal.recipes.baseline_options import (
     MLPStoppedOnQueriesOptions,
     NearestNeighbourOptions,
 )
+from nopal.recipes.encoding import is_trained
 from nopal.recipes.options import (
     EncoderOptions,
     Experiment,
@@ -86,7 +87,7 @@ class Table:
         another."""
         budgets = MAML_BUDGETS if isinstance(experiment.learner, MAMLOptions) else PROTONET_BUDGETS
         encoder = experiment.encoder
-        trained = encoder is not None and encoder.name == "acai" and encoder.acai.steps > 0
+        trained = is_trained(encoder) and encoder.acai.steps > 0
         return Recipe(
             f"{self.data}-{name}",
             title,
