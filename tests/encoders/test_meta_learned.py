@@ -47,7 +47,7 @@ def test_nearest_means_of_its_vectors_are_what_the_prototypical_network_says():
 
 def test_the_head_is_left_out(tmp_path):
     with_head = network(5)
-    found = MetaLearned.fit(IMAGES, with_head, data="noise", steps=7)
+    found = MetaLearned.fit(IMAGES, with_head, data="noise").noting(seconds=7)
     headless = eqx.tree_at(lambda n: n.head, with_head, None)
     assert found.network.head is None
     assert found.dimensions == headless._features(3, "pool") == 3
@@ -58,7 +58,7 @@ def test_the_head_is_left_out(tmp_path):
         "shape": [16, 16, 1],
         "images": 50,
         "data": "noise",
-        "steps": 7,
+        "seconds": 7,
     }
 
 

@@ -31,11 +31,8 @@ class MetaLearned(Encoder):
     moments: tuple[Moments, ...]
 
     @classmethod
-    def fit(
-        cls, images: Shaped[np.ndarray, "n h w c"], network: Network, *, data: str = "", **made: Any
-    ) -> MetaLearned:
-        """The features of `network`, normalised by the statistics of all `images`; `made` is JSON that says how it was
-        meta-learned.
+    def fit(cls, images: Shaped[np.ndarray, "n h w c"], network: Network, *, data: str = "") -> MetaLearned:
+        """The features of `network`, normalised by the statistics of all `images`.
 
         Raises `NopalError` for a network that is no `Conv4`, for images of another shape than its own, and where there
         are none.
@@ -48,9 +45,8 @@ class MetaLearned(Encoder):
                 f"of {network.shape} (height, width, channels), which the network was meta-trained on."
             )
         body: Conv4 = eqx.tree_at(lambda n: n.head, network, None, is_leaf=lambda leaf: leaf is None)
-        described = describe("MetaLearned", images, data, **_structure(body))
-        record = json.dumps(json.loads(described["record"]) | made)
-        return cls(network=body, moments=whole_moments(body, images), shape=described["shape"], record=record)
+        made = describe("MetaLearned", images, data, **_structure(body))
+        return cls(network=body, moments=whole_moments(body, images), **made)
 
     @classmethod
     def blank(cls, shape: tuple[int, int, int], record: str, arrays: dict[str, Array]) -> MetaLearned:

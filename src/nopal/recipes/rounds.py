@@ -87,7 +87,7 @@ def meta_learned_encoder(folder: Path, images: ImageSet, data: str) -> MetaLearn
     made = {name: run.config[name] for name in ("learner", "training", "made")}
     before = (made["made"]["encoder"] or {}).get("seconds", 0.0)
     seconds = round(before + seconds_of(folder), 1)
-    encoder = MetaLearned.fit(images.images, load(folder).network, data=data, run=made, seconds=seconds)
+    encoder = MetaLearned.fit(images.images, load(folder).network, data=data).noting(run=made, seconds=seconds)
     if is_first():
         encoder.save(folder / "features.npz")
     return encoder
