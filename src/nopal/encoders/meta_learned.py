@@ -20,7 +20,6 @@ from nopal.data.images import as_float
 from nopal.encoders.encoder import BATCH, Encoder, describe
 from nopal.errors import NopalError
 from nopal.nets.conv4 import Conv4
-from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments
 
 
@@ -31,7 +30,7 @@ class MetaLearned(Encoder):
     moments: tuple[Moments, ...]
 
     @classmethod
-    def fit(cls, images: Shaped[np.ndarray, "n h w c"], network: Network, *, data: str = "") -> MetaLearned:
+    def fit(cls, images: Shaped[np.ndarray, "n h w c"], network: eqx.Module, *, data: str = "") -> MetaLearned:
         """The features of `network`, normalised by the statistics of all `images`.
 
         Raises `NopalError` for a network that is no `Conv4`, for images of another shape than its own, and where there

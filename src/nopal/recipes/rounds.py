@@ -14,6 +14,7 @@ from nopal.data.images import ImageSet
 from nopal.distributed import is_first
 from nopal.encoders import Encoder, MetaLearned, load_encoder
 from nopal.errors import NopalError
+from nopal.learners.learner import NormalisingLearner
 from nopal.recipes.loading import load
 from nopal.recipes.options import MetaLearnerOptions
 from nopal.recipes.recipe import Budget, Recipe
@@ -87,7 +88,7 @@ def meta_learned_encoder(folder: Path, images: ImageSet, data: str) -> MetaLearn
     made = {name: run.config[name] for name in ("learner", "training", "made")}
     before = (made["made"]["encoder"] or {}).get("seconds", 0.0)
     seconds = round(before + seconds_of(folder), 1)
-    encoder = MetaLearned.fit(images.images, load(folder).network, data=data).noting(run=made, seconds=seconds)
+    encoder = _features(folder, images, data).noting(run=made, seconds=seconds)
     if is_first():
         encoder.save(folder / "features.npz")
     return encoder
@@ -97,4 +98,10 @@ def encoder_at(path: Path, images: ImageSet, data: str) -> Encoder:
     """The encoder of a file, or of the network of the run in a folder, with statistics of `images`."""
     if not path.is_dir():
         return load_encoder(path)
-    return MetaLearned.fit(images.images, load(path).network, data=data)
+    return _features(path, images, data)
+
+
+def _features(folder: Path, images: ImageSet, data: str) -> MetaLearned:
+    learner = load(folder)
+    network = learner.network if isinstance(learner, NormalisingLearner) else learner
+    return MetaLearned.fit(images.images, network, data=data)
