@@ -12,8 +12,8 @@ from nopal.errors import NopalError
 from nopal.partitions.partition import Partitions
 
 ROWS = 8192  # vectors looked at together: 32 MiB of distances from a thousand hyperplanes
-Unit = Literal["number", "spread"]
 EACH_SIDE = 10  # a hyperplane needs so many times the members of a cluster on each of its sides
+Unit = Literal["number", "spread"]
 
 
 def from_hyperplanes(

@@ -64,8 +64,8 @@ RANDOM_PARTITIONS = 2_400
 """One for every hundred training tasks; hyperplanes and random labels have so many."""
 
 # Published: 1.2, for vectors whose scale is not in the sources. Of ACAI's vectors after 2,660 steps, whose spread is
-# 1.16, that leaves at most 9 of 32 cells with the members for a task, of the same vectors twice as large 19, three
-# times as large 22: so 1.2 was about a third of the spread there, or less.
+# 1.16, that leaves at most 9 of 32 cells with the members for a task, where 20 are needed; of the same vectors twice as
+# large 19, three times as large 22. Were theirs of the same shape, 1.2 was less than half of their spread.
 MARGIN = 0.3
 """Of hyperplanes, in units of the vectors' spread."""
 
