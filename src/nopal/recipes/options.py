@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from nopal.encoders.acai import ACAIOptions
 from nopal.errors import NopalError
+from nopal.partitions.hyperplanes import Unit
 from nopal.recipes.baseline_options import BaselineOptions
 from nopal.recipes.learner_options import FromScratchOptions, MAMLOptions, ProtoNetOptions
 from nopal.recipes.regularised_options import (
@@ -62,6 +63,9 @@ class PartitionOptions:
     """vectors nearer than this to a hyperplane are left out"""
     reach: float = 0.8
     """hyperplanes pass through points whose numbers are at most this; 0 means through the origin"""
+    unit: Unit = "number"
+    """of margin and reach: the vectors' own numbers, or their spread (the root of the mean variance of a dimension),
+    with the points about their mean"""
     seed: int = 0
 
     def for_images(self, images: int, way: int = 5) -> PartitionOptions:

@@ -46,16 +46,16 @@ def run_recipe(
     steps: int | None = None,
     partitions: int | None = None,
     episodes: int = 1000,
-    encoder: Path | None = None,
+    encoder: Encoder | Path | None = None,
     console: Console,
 ) -> Path:
     """Load, encode, cluster, meta-train and evaluate as the recipe says, and write the record into `results`.
 
-    The run's files go into `folder`; `steps` and `partitions` override the budget's. `encoder` is the file of an
-    encoder to take in place of fitting one. Returns the record's path.
+    The run's files go into `folder`; `steps` and `partitions` override the budget's. `encoder`, or the file of one, is
+    taken in place of fitting one. Returns the record's path.
     """
     experiment = recipe.at(budget, seed, steps, partitions)
-    given = given_encoder(recipe, encoder) if encoder else None
+    given = given_encoder(recipe, encoder) if isinstance(encoder, Path) else encoder
     from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
     source = open_tasks(recipe.data, experiment, given)
     clock = Stopwatch(Path(folder) / "seconds.txt")
@@ -98,7 +98,7 @@ def judge(
         published_steps=steps_of(recipe.experiment),
         batches=batches_of(recipe, experiment),
         scores=[as_score(at, scores, recipe.published.get(at)) for at, scores in found.items()],
-        wall_seconds=clock.seconds(),
+        wall_seconds=clock.seconds() + (given.made.get("seconds", 0.0) if given else 0.0),
     )
     return Path(str(from_first(lambda: {"path": str(write_record(results, record))})["path"]))
 
