@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,8 @@ def test_from_models_to_poses_pickles_and_a_sheet(
 def test_bad_input_is_one_sentence(cad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, said in (
         ([str(tmp_path / "none"), "out.npz"], "There is no folder or zip file"),
-        ([str(cad), "out.h5"], "expected a name that ends in .npz"),
+        ([str(cad), "out.h5"], r"The file to write is out\.h5; expected a name that ends in \.npz"),
         ([str(cad), str(tmp_path / "out.npz"), "--size", "0"], "The size is 0"),
     ):
         assert run(["poses", "render", *arguments]) == 2
-        assert said in capsys.readouterr().err
+        assert re.fullmatch(f"nopal: {said}.*\\.\n", capsys.readouterr().err)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -133,8 +134,22 @@ def write_sheet(poses: PoseSet, path: Path) -> Path:
     return path
 
 
-Action = Annotated[Any, subcommand("render", constructor=render)] | Annotated[Any, subcommand("show", constructor=show)]
+def deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+    """The command with its arguments, not yet run: tyro would take a `NopalError` for a mistyped option."""
+
+    @functools.wraps(command)
+    def prepare(*arguments: Any, **options: Any) -> Callable[[], None]:
+        return functools.partial(command, *arguments, **options)
+
+    return prepare
+
+
+Action = (
+    Annotated[Any, subcommand("render", constructor=deferred(render))]
+    | Annotated[Any, subcommand("show", constructor=deferred(show))]
+)
 
 
 def poses(*, action: OmitSubcommandPrefixes[Action]) -> None:
     """Render CAD models to images with angles, or look at such images."""
+    action()

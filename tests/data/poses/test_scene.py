@@ -180,4 +180,4 @@ def test_blocks_of_pixels_are_averaged() -> None:
 )
 def test_options_that_make_no_image_are_refused(options: dict, said: str) -> None:
     with pytest.raises(NopalError, match=said):
-        SceneOptions(**options)
+        SceneOptions(**options).check()

@@ -80,6 +80,7 @@ def render_models(models: Sequence[Model], work: Work, processes: int = 0) -> Ge
         raise NopalError(f"The number of processes is {processes}; expected at least 1, or 0 for one a core.")
     if work.views < 1 or work.seed < 0:
         raise NopalError(f"{work.views} views with the seed {work.seed} are asked for; expected at least 1 and 0.")
+    work.options.check()
     backend = find_backend()
     processes = min(processes or _cores(), len(models))
     if processes == 1:

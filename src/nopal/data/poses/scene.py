@@ -54,7 +54,7 @@ class SceneOptions:
     """z: on the table, by an angle; all: by any rotation, the lowest point on the table's height"""
     camera: Camera = Camera()
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Raises `NopalError` for numbers that make no image."""
         if not (self.size >= 1 and self.samples >= 1 and self.size * self.samples <= 4096):
             raise NopalError(
@@ -75,6 +75,7 @@ class Stage:
     """
 
     def __init__(self, options: SceneOptions, backend: str):
+        options.check()
         named = backend in ("egl", "osmesa")  # or else MuJoCo's own choice
         library = importlib.import_module(f"mujoco.{backend}" if named else "mujoco.gl_context")
         side = options.size * options.samples
