@@ -92,7 +92,7 @@ class Stage:
         self._context.make_current()
         options = self.options
         mesh, place = stand(mesh, options.centre)
-        spec = _scene(mesh, options)
+        spec = describe(mesh, options)
         try:
             model = spec.compile()
         except ValueError as error:
@@ -132,7 +132,7 @@ class Stage:
         self._context.free()
 
 
-def _scene(mesh: Mesh, options: SceneOptions) -> Any:
+def describe(mesh: Mesh, options: SceneOptions) -> Any:
     """MuJoCo's description of the scene, with the object on a body that can be put anywhere."""
     import mujoco
 
