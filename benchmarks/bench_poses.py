@@ -2,7 +2,7 @@
 
     python benchmarks/bench_poses.py [CAD_DIR] [--views 40] [--turns 2] [--cores 2] [--out FILE.json]
 
-Both draw the same scene at the same size, 128 x 128 in grey, from the same angles, in one process each. The defaults are
+Both draw the same scene at the same size, 128 x 128 in grey, from the same angles, in one process each. The defaults:
 a shadow map of 4096 x 4096 and 4 samples a pixel by OpenGL; Nopal's are a map of 512 x 512 and 2 x 2 samples by drawing
 larger. Seconds of processor time, of all threads, hold where other programs are at work too. Without CAD_DIR the models
 of PASCAL3D+ in the folder NOPAL_DATA are taken. Every sixth model is drawn, sorted by size; reading files and starting

@@ -142,7 +142,7 @@ def parse_mesh(content: bytes, suffix: str, name: str) -> Mesh:
     solid = np.linalg.norm(np.cross(b - a, c - a), axis=1) > 0
     if not solid.any():
         raise bad("has no triangle with an area")
-    return Mesh(*_merged(vertices, faces[solid]))
+    return Mesh(*_used(vertices, faces[solid]))
 
 
 def stand(mesh: Mesh, centre: Centre = "true") -> tuple[Mesh, Float[np.ndarray, "3"]]:
@@ -170,8 +170,17 @@ def _merged(
     vertices: Float[np.ndarray, "n 3"], faces: Int[np.ndarray, "m 3"]
 ) -> tuple[Float[np.ndarray, "k 3"], Int[np.ndarray, "m 3"]]:
     """Each vertex that a face has, once."""
-    unique, index = np.unique(vertices[faces.ravel()] + 0.0, axis=0, return_inverse=True)  # -0 becomes 0
-    return unique, index.reshape(faces.shape)
+    vertices, faces = _used(vertices, faces)
+    unique, index = np.unique(vertices + 0.0, axis=0, return_inverse=True)  # -0 becomes 0
+    return unique, index.ravel()[faces]
+
+
+def _used(
+    vertices: Float[np.ndarray, "n 3"], faces: Int[np.ndarray, "m 3"]
+) -> tuple[Float[np.ndarray, "k 3"], Int[np.ndarray, "m 3"]]:
+    """The vertices that a face has."""
+    rows, index = np.unique(faces, return_inverse=True)
+    return vertices[rows], index.reshape(faces.shape)
 
 
 def _one_line(error: Exception) -> str:
