@@ -1,6 +1,6 @@
 """Where examples come from: folders of images, arrays, and data sets by name."""
 
-from nopal.data import glyphs, mini_imagenet, mnist, omniglot
+from nopal.data import glyphs, mini_imagenet, mnist, omniglot, poses
 from nopal.data.arrays import load_arrays, load_vectors, save_arrays
 from nopal.data.folders import folder
 from nopal.data.images import ImageSet, Splits, as_float
@@ -18,5 +18,6 @@ __all__ = [
     "mini_imagenet",
     "mnist",
     "omniglot",
+    "poses",
     "save_arrays",
 ]
