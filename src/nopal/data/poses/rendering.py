@@ -178,7 +178,7 @@ def _fingerprint(model: Model, content: bytes, work: Work) -> str:
     """Names what decides the images, so that a changed mesh or option is never taken for done."""
     import mujoco
 
-    decisive = [model.name, dataclasses.asdict(work.options), work.views, work.seed, mujoco.__version__]
+    decisive = [_KIND, model.name, dataclasses.asdict(work.options), work.views, work.seed, mujoco.__version__]
     return hashlib.sha256(json.dumps(decisive).encode() + content).hexdigest()[:32]
 
 
