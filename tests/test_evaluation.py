@@ -124,3 +124,12 @@ def test_one_task_leaves_the_mean_unknown():
 def test_only_accuracies_are_shown_in_percent():
     assert str(Scores(np.array([0.5, 0.5]), "accuracy", "none")) == "50.00 ± 0.00"
     assert str(Scores(np.array([0.5, 0.5]), "squared_error", "none")) == "0.50 ± 0.00"
+
+
+def test_tasks_that_diverged_are_counted_and_left_out() -> None:
+    scores = Scores(np.array([1.0, np.nan, 3.0, np.inf]), "squared_error", "none")
+    assert scores.diverged == 2
+    assert scores.mean == 2.0
+    assert scores.ci95 == pytest.approx(1.96 / math.sqrt(2))
+    assert str(scores) == "2.00 ± 1.39 (2 of 4 tasks diverged)"
+    assert math.isnan(Scores(np.full(3, np.nan), "squared_error", "none").mean)

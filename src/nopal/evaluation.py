@@ -18,21 +18,34 @@ from nopal.training import Tasks
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scores:
-    """One score for each task, a fraction for accuracies."""
+    """One score for each task, a fraction for accuracies.
+
+    Adaptation can diverge, so that a task's error is no finite number; mean and interval are then those of the other
+    tasks, and `diverged` says how many are left out.
+    """
 
     values: Float[np.ndarray, "tasks"]
     metric: str
     statistics: str
 
     @property
+    def diverged(self) -> int:
+        return int((~np.isfinite(self.values)).sum())
+
+    @property
     def mean(self) -> float:
-        return float(self.values.mean())
+        return float(self._finite.mean()) if len(self._finite) else math.nan
+
+    @property
+    def _finite(self) -> Float[np.ndarray, "finite"]:
+        return self.values[np.isfinite(self.values)]
 
     @property
     def ci95(self) -> float:
         """Half the width of the 95% interval of the mean: 1.96 standard deviations over the root of the number of
         tasks."""
-        return 1.96 * float(self.values.std()) / math.sqrt(len(self.values)) if len(self.values) > 1 else math.inf
+        count = len(self._finite)
+        return 1.96 * float(self._finite.std()) / math.sqrt(count) if count > 1 else math.inf
 
     def minus(self, other: Scores) -> Scores:
         """Differences task by task; both must have been measured with the same key, so that the tasks are the same."""
@@ -44,7 +57,8 @@ class Scores:
 
     def __str__(self) -> str:
         scale = 100 if self.metric == "accuracy" else 1
-        return f"{scale * self.mean:.2f} ± {scale * self.ci95:.2f}"
+        text = f"{scale * self.mean:.2f} ± {scale * self.ci95:.2f}"
+        return f"{text} ({self.diverged} of {len(self.values)} tasks diverged)" if self.diverged else text
 
 
 def evaluate(

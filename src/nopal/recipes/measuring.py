@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from nopal.distributed import check_same
+from nopal.errors import NopalError
 from nopal.evaluation import Scores, evaluate
 from nopal.learners.learner import Learner
 from nopal.partitions import from_labels
@@ -57,6 +58,10 @@ def measure(
 def as_score(difficulty: Difficulty, scores: Scores, published: Published | None = None) -> Score:
     """As a record holds it: accuracies in percent."""
     way, shot = difficulty
+    if scores.diverged == len(scores.values):
+        raise NopalError(
+            "Adaptation diverged in every test task, so there is no score; lower the inner rate or take fewer steps."
+        )
     scale, digits = (100, 3) if scores.metric == "accuracy" else (1, 5)
     return Score(
         metric=scores.metric,
@@ -69,4 +74,5 @@ def as_score(difficulty: Difficulty, scores: Scores, published: Published | None
         points=None if way else shot,
         published=published.mean if published else None,
         published_source=published.source if published else None,
+        diverged=scores.diverged,
     )

@@ -63,7 +63,7 @@ class PartitionOptions:
     """vectors nearer than this to a hyperplane are left out"""
     reach: float = 0.8
     """hyperplanes pass through points whose numbers are at most this; 0 means through the origin"""
-    unit: Unit = "number"
+    unit: Unit = dataclasses.field(default="number", metadata=LATER)
     """of margin and reach: the vectors' own numbers, or their spread (the root of the mean variance of a dimension),
     with the points about their mean"""
     seed: int = 0

@@ -274,13 +274,21 @@ def _with_particulars(group: Sequence[Record], machines: list[str], folder: str)
         recipe = f"`{group[0]['recipe']}`"
         links = [_link(str(record["seed"]) if len(group) > 1 else recipe, record, folder) for record in group]
         particulars = {
-            "tasks": ", ".join(f"{tasks:,}" for tasks in sorted({score["tasks"] for score in row.scores})),
+            "tasks": _tasks(group),
             "seed": ", ".join(str(record["seed"]) for record in group),
             "time": f"{time_text(seconds)} <sup>{', '.join(map(str, marks))}</sup>",
             "record": ", ".join(links) if len(group) == 1 else f"{recipe} {', '.join(links)}",
         }
         rows.append(dataclasses.replace(row, details={**row.details, **particulars}))
     return rows
+
+
+def _tasks(group: Sequence[Record]) -> str:
+    """How many test tasks, and how many of them are not in the means because adaptation diverged."""
+    scores = [score for record in group for score in record["scores"]]
+    counts = ", ".join(f"{tasks:,}" for tasks in sorted({score["tasks"] for score in scores}))
+    diverged = sum(score.get("diverged", 0) for score in scores)
+    return f"{counts} ({diverged} diverged)" if diverged else counts
 
 
 def _link(name: str, record: Record, folder: str) -> str:

@@ -38,7 +38,8 @@ STATISTICS = ("support", "transductive", "running", "none")
 class Score:
     """The mean over `tasks` test tasks and half the width of its 95% interval; accuracies in percent.
 
-    Classification has `way` and `shot`, regression `points` in the support set. `statistics` says what normalised the
+    Tasks that `diverged`, so that their error is no number, are not in the mean. Classification has `way` and `shot`,
+    regression `points` in the support set. `statistics` says what normalised the
     network's activations: support, transductive, running or none.
     """
 
@@ -52,6 +53,7 @@ class Score:
     points: int | None = None
     published: float | None = None
     published_source: str | None = None
+    diverged: int = 0
 
     def __post_init__(self) -> None:
         if self.statistics not in STATISTICS:
@@ -168,6 +170,7 @@ def _check(record: Mapping[str, Any], name: str) -> None:
 
 
 def _check_score(score: Mapping[str, Any], name: str) -> None:
+    score = {"diverged": 0} | dict(score)  # which came later than the first records
     fields = [field.name for field in dataclasses.fields(Score)]
     for field in [*fields, "transductive"]:
         if field not in score:
