@@ -108,7 +108,7 @@ def test_steps_override_the_learners_own():
     learner = MAML(Line(layer), inner_rate=2.0, inner_steps=1, test_steps=7)
     adapted, unadapted = (evaluate(learner, tasks(), key=KEY, episodes=30, steps=steps) for steps in (None, 0))
     assert adapted.mean > unadapted.mean + 0.1
-    assert adapted.statistics == "support"
+    assert adapted.statistics == "none"
 
 
 @pytest.mark.parametrize("episodes", [0, -1])

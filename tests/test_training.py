@@ -293,4 +293,4 @@ def test_a_noisy_learner_is_trained_resumed_from_disk_and_trained_with_other_see
     )
     scores = evaluate(noisy(samples=2), tasks, key=keys[0], episodes=4, devices=1)
     assert ((scores.values >= 0) & (scores.values <= 1)).all()
-    assert scores.statistics == "support"
+    assert scores.statistics == "none"

@@ -8,8 +8,8 @@ import optax
 import pytest
 
 from nopal.errors import NopalError
-from nopal.learners import MAML, TAML, BayesByBackprop, ConditionalNeuralProcess
-from nopal.nets import MLP
+from nopal.learners import MAML, TAML, BayesByBackprop, ConditionalNeuralProcess, MetaRegularised
+from nopal.nets import MLP, Conv4, MeanField
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Gaussian
 from nopal.training import MetaStep, device_mesh, initial_state
@@ -110,7 +110,10 @@ def test_meaningless_options_are_refused(options, sentence):
 
 def test_what_it_can_not_go_around_is_refused():
     with pytest.raises(NopalError, match="Statistics of weights that are drawn anew can't be kept"):
-        BayesByBackprop(maml(statistics="running"))
+        BayesByBackprop(MAML(Conv4((8, 8, 1), 2, filters=2, key=KEY), statistics="running"))
+    encoder = MeanField(MLP(3, 2, key=KEY))
+    with pytest.raises(NopalError, match="Some weights of this learner are random already"):
+        BayesByBackprop(MetaRegularised(encoder, maml()))
     with pytest.raises(NopalError, match="The objective of TAML couples the tasks of a step"):
         BayesByBackprop(TAML(maml(), regulariser="gini"))
     with pytest.raises(NopalError, match="Predictions average 2 draws, which need a key"):

@@ -98,13 +98,13 @@ def test_where_the_way_is_smaller_the_first_outputs_are_used_and_a_larger_one_is
 
 
 def test_statistics_are_those_of_the_model():
-    learner = FineTuning(network(), statistics="running")
-    assert learner.statistics == "running"
+    learner = FineTuning(Conv4((8, 8, 1), 2, filters=2, key=jax.random.key(0)), statistics="running")
+    assert (learner.statistics, learner.shape) == ("running", (8, 8, 1))
     assert learner.with_statistics("support").statistics == "support"
-    assert learner.shape == (4,)
-    assert learner.blank_running() == learner.episode_statistics(split(5)) == ()
-    predict = learner.with_running(()).adapt(examples(slice(6)))
-    assert predict(examples(slice(2)).x).shape == (2, 3)
+    assert len(learner.with_running(learner.blank_running()).model.running) == 4
+
+
+def test_what_maml_refuses_is_refused():
     with pytest.raises(NopalError, match="The inner rate is 0"):
         FineTuning(network(), rate=0.0)
     with pytest.raises(NopalError, match=r"No parameter is named 'head\.\*'"):

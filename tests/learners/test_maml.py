@@ -457,3 +457,11 @@ def test_fewer_than_no_steps_are_refused():
     learner, support = tiny()
     with pytest.raises(NopalError, match="Inner steps are -1"):
         learner.adapt(support, steps=-1)
+
+
+def test_a_network_that_normalises_nothing_needs_no_running_statistics():
+    x = normal(5, 3)
+    support = Examples(x, normal(5, 1, seed=1), Gaussian(1))
+    found = predict(line(statistics="running"), support, x)
+    np.testing.assert_array_equal(found, predict(line(), support, x))
+    assert line(statistics="running").statistics == "none"

@@ -13,7 +13,7 @@ from scipy.stats import entropy as scipy_entropy
 from nopal.errors import NopalError
 from nopal.learners import MAML, TAML
 from nopal.learners.taml import atkinson, entropy, gini, theil
-from nopal.nets import MLP
+from nopal.nets import MLP, Conv4
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Categorical, Gaussian
 from nopal.training import MetaStep, device_mesh, initial_state
@@ -171,8 +171,16 @@ def test_without_weight_it_is_maml():
     x = task.query.x
     np.testing.assert_array_equal(learner.adapt(task.support)(x), maml.adapt(task.support)(x))
     np.testing.assert_array_equal(learner.adapt(None)(x), maml.adapt(None)(x))
-    assert (learner.statistics, learner.shape) == ("support", (2,))
+    assert (learner.statistics, learner.shape) == ("none", (2,))
+
+
+def test_statistics_are_those_of_maml():
+    learner = TAML(MAML(Conv4((8, 8, 1), 2, filters=2, key=jax.random.key(0)), statistics="running"))
+    assert learner.statistics == "running"
     assert learner.with_statistics("transductive").statistics == "transductive"
+    assert eqx.tree_equal(learner.blank_running(), learner.maml.blank_running())
+    running = learner.with_running(learner.blank_running())
+    assert len(running.maml.running) == 4
 
 
 @pytest.mark.parametrize(

@@ -36,11 +36,14 @@ class BayesByBackprop(MetaLearner):
         samples: int = 0,
     ):
         """`scale` and `random` are those of `MeanField`. Raises `NopalError` for a negative `beta` or number of
-        samples, for a learner that keeps running statistics and for one whose objective couples tasks."""
+        samples, for a learner that keeps running statistics, that has random weights of its own, or whose objective
+        couples tasks."""
         check_strength(beta, samples)
         check_uncoupled(learner)
         if learner.statistics == "running":
             raise NopalError("Statistics of weights that are drawn anew can't be kept; choose other statistics.")
+        if any(map(_is_random, jax.tree.leaves(learner, is_leaf=_is_random))):
+            raise NopalError("Some weights of this learner are random already; give one whose weights are certain.")
         self.weights, self.drawn = MeanField(learner, scale=scale, random=random), None
         self.beta, self.samples = beta, samples
 
@@ -75,3 +78,7 @@ class BayesByBackprop(MetaLearner):
             return self.weights.sample(weights).adapt(support, key=rest, steps=steps)
 
         return average_draws(drawn, self.samples, support, key)
+
+
+def _is_random(part: object) -> bool:
+    return isinstance(part, MeanField)

@@ -86,7 +86,7 @@ class MAML(NormalisingLearner):
     def adapt(self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None) -> Adapted:
         """See `Learner.adapt`; without a support set, and so without its statistics, inputs are normalised by their own
         unless statistics are running."""
-        if self.query_statistics == "running" and self.running is None:
+        if self.statistics == "running" and self.running is None:
             raise NopalError("This network has no running statistics yet; call nopal.calibrate after meta-training.")
         if steps is not None and steps < 0:
             raise NopalError(f"Inner steps are {steps}; expected 0 or more.")

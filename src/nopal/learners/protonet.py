@@ -43,7 +43,7 @@ class ProtoNet(NormalisingLearner):
             )
         if self.query_statistics == "transductive":
             return JointPrototypes(self.network, support)
-        if self.query_statistics == "running" and self.running is None:
+        if self.statistics == "running" and self.running is None:
             raise NopalError("This network has no running statistics yet; call nopal.calibrate after meta-training.")
         embedded, moments = self.network(support.x, self.running if self.query_statistics == "running" else None)
         return Prototypes(self.network, moments, class_means(embedded, support))

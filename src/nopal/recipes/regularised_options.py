@@ -215,7 +215,7 @@ class BayesByBackpropOptions:
     """Any of these learners, all of whose weights are drawn."""
 
     method: ClassVar[str] = "bayes_by_backprop"
-    learner: RegularisedOptions | MAMLOptions | CNPOptions = RegularisedOptions()
+    learner: RegularisedOptions | MAMLOptions | CNPOptions = RegularisedOptions(noise="none")
     beta: float = 1e-3
     scale: float = 0.05
     samples: int = 0
