@@ -437,6 +437,28 @@ def run_recipe(
         say("The records: " + ", ".join(map(str, records)))
 
 
+def meter(
+    run: Run,
+    source: Annotated[str | None, arg(metavar="SOURCE")] = None,
+    /,
+    *,
+    partitions: Annotated[Path | None, arg(metavar="PARTITIONS")] = None,
+    episodes: int = 200,
+) -> None:
+    """Measure how much a run's learner depends on the support set, on tasks like those of its meta-training, see
+    docs/meter.md; RUN gets the reading as meter.json.
+
+    Args:
+        run: the run folder
+        source: the images it was trained on, where no recipe says which: a folder, an .npz file, or a data set by name
+        partitions: the file of `nopal partition` that it was trained on, or the word labels; the run's own by default
+        episodes: tasks
+    """
+    from nopal.recipes.metering import meter_run
+
+    meter_run(run, source, partitions, episodes, console)
+
+
 def table(
     data: Annotated[str, arg(metavar="DATA")] = "all",
     /,
@@ -488,6 +510,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "train": train,
     "evaluate": evaluate,
     "report": report,
+    "meter": meter,
     "recipes": recipes,
     "run": run_recipe,
     "table": table,

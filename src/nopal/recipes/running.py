@@ -13,17 +13,19 @@ from nopal.distributed import from_first
 from nopal.encoders import Encoder, load_encoder
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner
+from nopal.meter import read_meter
 from nopal.recipes import mnist, omniglot, sinusoids
 from nopal.recipes.baseline_options import BaselineOptions, ClusterMatchingOptions
 from nopal.recipes.baselines import Chosen
 from nopal.recipes.encoding import fit_encoder, is_trained
 from nopal.recipes.loading import key_of
-from nopal.recipes.measuring import TasksAt, as_score, labelled, measure
+from nopal.recipes.measuring import EVALUATION_SEED, METER_TASKS, TasksAt, as_score, labelled, measure
 from nopal.recipes.options import EncoderOptions, Experiment, FromScratchOptions, to_plain
 from nopal.recipes.pipeline import begin_run, meta_train
 from nopal.recipes.recipe import Budget, Difficulty, Recipe, name_of_difficulty
 from nopal.recipes.task_sources import ImageTasks, TaskSource, open_tasks
 from nopal.runs import Stopwatch, check_writable, make_record, write_record
+from nopal.training import Tasks
 
 RECIPES = {recipe.name: recipe for recipe in (*omniglot.ROWS, *mnist.ROWS, *sinusoids.ROWS)}
 
@@ -59,8 +61,8 @@ def run_recipe(
     from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
     source = open_tasks(recipe.data, experiment, given)
     clock = Stopwatch(Path(folder) / "seconds.txt")
-    learner, test = prepare(recipe, experiment, source, folder, resume, given)
-    return judge(recipe, experiment, seed, learner, test, results, episodes, clock, console, given)
+    learner, test, training = prepare(recipe, experiment, source, folder, resume, given)
+    return judge(recipe, experiment, seed, learner, test, training, results, episodes, clock, console, given)
 
 
 def judge(
@@ -69,13 +71,15 @@ def judge(
     seed: int,
     learner: Learner | Callable[[Difficulty], Learner],
     test: TasksAt,
+    training: Tasks | None,
     results: str | Path,
     episodes: int,
     clock: Stopwatch,
     console: Console,
     given: Encoder | None = None,
 ) -> Path:
-    """Measure a learner on test tasks, and write the record."""
+    """Measure a learner on test tasks and, where it was meta-trained, by the meter on its training tasks; write the
+    record."""
 
     def show(difficulty: tuple[int, int], scores: object) -> None:
         published = recipe.published.get(difficulty)
@@ -88,6 +92,11 @@ def judge(
 
     found = measure(learner, test, recipe.difficulties, episodes=episodes, report=show)
     chosen = {"chosen": learner.settings} if isinstance(learner, Chosen) else {}
+    meter = None
+    if training and isinstance(learner, Learner):
+        reading = read_meter(learner, training, key=key_of(EVALUATION_SEED), episodes=min(episodes, METER_TASKS))
+        console.print(f"Reliance on the support set, on training tasks: {reading}", highlight=False, soft_wrap=True)
+        meter = reading.as_dict()
     record = make_record(
         recipe=recipe.name,
         learner=recipe.title,
@@ -98,6 +107,7 @@ def judge(
         published_steps=steps_of(recipe.experiment),
         scores=[as_score(at, scores, recipe.published.get(at)) for at, scores in found.items()],
         wall_seconds=clock.seconds(),
+        meter=meter,
     )
     return Path(str(from_first(lambda: {"path": str(write_record(results, record))})["path"]))
 
@@ -127,13 +137,13 @@ def prepare(
     folder: str | Path,
     resume: bool,
     given: Encoder | None = None,
-) -> tuple[Learner | Callable[[Difficulty], Learner], TasksAt]:
-    """The learner, meta-trained where it has to be, or a function that chooses one for each difficulty; and the tasks
-    that it is judged on."""
+) -> tuple[Learner | Callable[[Difficulty], Learner], TasksAt, Tasks | None]:
+    """The learner, meta-trained where it has to be, or a function that chooses one for each difficulty; the tasks that
+    it is judged on, and those that it was meta-trained on."""
     options = experiment.learner
     if isinstance(options, FromScratchOptions):
         weights = key_of(0)
-        return lambda at: options.build(source.shape, source.test(at).target, weights), source.test
+        return lambda at: options.build(source.shape, source.test(at).target, weights), source.test, None
     if isinstance(options, BaselineOptions) or experiment.training is None:
         if experiment.encoder is None or not isinstance(options, BaselineOptions) or not isinstance(source, ImageTasks):
             raise NopalError(f"The recipe {recipe.name} names no encoder or no training, which its learner needs.")
@@ -141,11 +151,11 @@ def prepare(
         if is_trained(encoder):
             images = source.splits.train
             encoder = fit_encoder(images, encoder, recipe.data, folder=Path(folder) / "encoder", resume=resume)
-        return prepare_baseline(options, encoder, source.splits, recipe.data)
+        return *prepare_baseline(options, encoder, source.splits, recipe.data), None
     made, training = origin(recipe, experiment, given), experiment.training
     run = begin_run(folder, source.shape, options, training, tasks=experiment.tasks, made=made, resume=resume)
     tasks, validation = source.training(run, experiment), source.validation(training)
-    return meta_train(run, tasks, validation=validation, label=recipe.name), source.test
+    return meta_train(run, tasks, validation=validation, label=recipe.name), source.test, tasks
 
 
 def prepare_baseline(

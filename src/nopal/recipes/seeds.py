@@ -69,9 +69,10 @@ def run_seeds(
     validation = source.validation(recipe.experiment.training)
     learners = meta_train_seeds(runs, tasks, validation=validation, label=recipe.name)
     found = []
-    for seed, experiment, learner, clock in zip(seeds, experiments, learners, clocks):
+    for seed, experiment, learner, of_seed, clock in zip(seeds, experiments, learners, tasks, clocks):
         console.print(f"Seed {seed}:", highlight=False)
-        found.append(judge(recipe, experiment, seed, learner, source.test, results, episodes, clock, console, given))
+        about = (recipe, experiment, seed, learner, source.test, of_seed, results, episodes, clock, console, given)
+        found.append(judge(*about))
     return found
 
 

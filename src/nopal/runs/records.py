@@ -31,6 +31,8 @@ FIELDS: dict[str, Any] = {
     "commit": str | None,
     "date": str,
 }
+METER = ("metric", "tasks", "right", "before", "shuffled", "foreign", "guess", "reliance", "low", "high")
+"""Fields of the reading of the meter, which a record may have: mean scores and the index with its interval."""
 STATISTICS = ("support", "transductive", "running", "none")
 
 
@@ -86,20 +88,27 @@ def make_record(
     published_steps: int | None,
     scores: Sequence[Score],
     wall_seconds: float,
+    meter: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """A record made here and now; `published_steps` is what the paper took, None where that is not known."""
-    return {
-        "schema": SCHEMA,
-        "recipe": recipe,
-        "learner": learner,
-        "data": data,
-        "seed": seed,
-        "config": dict(config),
-        "budget": {"steps": steps, "published_steps": published_steps},
-        "scores": [score.as_dict() for score in scores],
-        "wall_seconds": round(wall_seconds, 1),
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    } | environment()
+    """A record made here and now; `published_steps` is what the paper took, None where that is not known. `meter` is a
+    reading on meta-training tasks (`nopal.meter`), where one was taken."""
+    read = {"meter": dict(meter)} if meter else {}
+    return (
+        read
+        | {
+            "schema": SCHEMA,
+            "recipe": recipe,
+            "learner": learner,
+            "data": data,
+            "seed": seed,
+            "config": dict(config),
+            "budget": {"steps": steps, "published_steps": published_steps},
+            "scores": [score.as_dict() for score in scores],
+            "wall_seconds": round(wall_seconds, 1),
+            "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        | environment()
+    )
 
 
 def write_record(folder: str | Path, record: Mapping[str, Any], run: str | None = None) -> Path:
@@ -156,6 +165,9 @@ def _check(record: Mapping[str, Any], name: str) -> None:
             raise NopalError(
                 f"{name} has no field 'budget.{field}'; records of schema {SCHEMA} need it: make it by a run."
             )
+    for field in METER if "meter" in record else ():
+        if field not in record["meter"]:
+            raise NopalError(f"{name} has no field 'meter.{field}', but a meter; make it by a run, or leave it out.")
     for i, score in enumerate(record["scores"]):
         _check_score(score, f"{name}, score {i}")
     if found := next((text for text in _texts(record) if _is_local(text)), None):
