@@ -17,6 +17,7 @@ import tyro
 from rich.console import Console
 from tyro.conf import arg, subcommand
 
+from nopal.commands.poses import poses
 from nopal.errors import NopalError
 from nopal.recipes.options import EncoderOptions, MAMLOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
 from nopal.recipes.recipe import Budget
@@ -102,7 +103,7 @@ def encode(
     """Turn images into vectors: OUT gets the images and vectors, and the encoder is kept beside it.
 
     Args:
-        source: a folder of images, an .npz file, or glyphs, omniglot, omniglot-background, mnist
+        source: a folder of images, an .npz file, or glyphs, omniglot, omniglot-background, mini-imagenet, mnist
         out: the .npz file to write, with X (images), Y (labels, where there are any) and Z (vectors)
         split: which part of a named data set
         encoder: what turns an image into a vector
@@ -514,6 +515,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "recipes": recipes,
     "run": run_recipe,
     "table": table,
+    "poses": poses,
 }
 
 

@@ -110,6 +110,19 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
     assert cached("set", [], lambda: {"x": np.ones(2)})["x"].tolist() == [1, 1]
 
 
+def test_bytes_that_are_not_compressed_are_mapped(tmp_path):
+    arrays = {"x": np.arange(24, dtype=np.uint8).reshape(2, 3, 4), "y": np.array([5, 6]), "names": np.array(["ä", "b"])}
+    for _ in range(2):
+        found = cached("set", [], lambda: arrays, compress=False)
+        assert found.keys() == arrays.keys()
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(found[name], array, strict=True)
+    assert isinstance(found["x"], np.memmap)
+    (path,) = (tmp_path / "cache").iterdir()
+    path.write_bytes(path.read_bytes()[:-100])
+    assert cached("set", [], lambda: {"x": np.zeros(3)}, compress=False)["x"].tolist() == [0, 0, 0]
+
+
 def test_nothing_half_written_stays(tmp_path):
     path = tmp_path / "new" / "file.npz"
     with pytest.raises(ValueError, match="allow_pickle"):

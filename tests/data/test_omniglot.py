@@ -59,6 +59,15 @@ def test_the_recipe_does_not_depend_on_the_order_of_a_listing():
     assert omniglot.cactus_split(names) == omniglot.cactus_split(reversed(names))
 
 
+def test_characters_to_memorise_are_those_of_cactus_and_choices_are_not_made_on_the_test():
+    cactus, final, choice = (omniglot.characters_of(split) for split in ("cactus", "nme", "nme-validation"))
+    assert [len(names) for names in final.values()] == [1200, 423]
+    assert set(final["train"]) == set(cactus["train"]) | set(cactus["validation"])
+    assert final["test"] == cactus["test"]
+    assert choice == {"train": cactus["train"], "validation": cactus["validation"], "test": cactus["validation"]}
+    assert not set(choice["train"]) & set(choice["validation"])
+
+
 def test_ink_is_bright_and_averaged(zips):
     train, validation, test = omniglot.load("background", size=7)
     expected = np.zeros((7, 7))
@@ -120,6 +129,7 @@ def test_real_omniglot(real_data):
     for part in (train, validation, test):
         assert part.shape == (28, 28, 1)
         assert (np.bincount(part.need_labels()) == 20).all()
+    assert [part and len(part) for part in omniglot.load("nme")] == [24000, None, 8460]
     lake = omniglot.load("background")
     assert [len(lake.train), len(lake.test)] == [19280, 13180]
     assert 0.05 < lake.train.images.mean() / 255 < 0.12  # ink is rare, so it is the bright one

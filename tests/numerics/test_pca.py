@@ -41,3 +41,23 @@ def test_rows_that_are_not_finite_are_named():
     x[11, 2] = np.nan
     with pytest.raises(NopalError, match=r"Row 11 \(counted from 0\) is NaN"):
         fit_pca(x, 2)
+
+
+def test_the_leading_components_of_many_features_are_the_same(monkeypatch):
+    spread = 10 * 0.8 ** np.arange(40)
+    x = (
+        np.random.default_rng(1).normal(size=(3000, 40)) * spread @ np.linalg.qr(np.ones((40, 40)) + np.eye(40))[0]
+    ) + 5
+    exact = fit_pca(x, 5)
+    monkeypatch.setattr("nopal.numerics.pca.MANY", 39)
+    found = fit_pca(x.astype(np.float32), 5)
+    np.testing.assert_allclose(found.mean, exact.mean, rtol=1e-6)
+    np.testing.assert_allclose(found.variance, exact.variance, rtol=1e-4)
+    np.testing.assert_allclose(found.directions, exact.directions, atol=2e-3)
+    np.testing.assert_array_equal(fit_pca(x, 12).directions, fit_pca(x)[1][:12])  # a third of all: decomposed in full
+
+
+def test_all_components_of_too_many_features_are_refused(monkeypatch):
+    monkeypatch.setattr("nopal.numerics.pca.MANY", 1)
+    with pytest.raises(NopalError, match=r"6 directions of 6 features .* bring images to a smaller size"):
+        fit_pca(X)

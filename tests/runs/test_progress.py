@@ -58,3 +58,13 @@ def test_a_terminal_gets_a_bar() -> None:
     assert "━" in screen.getvalue()
     assert "step 20/20  loss 0.5" in screen.getvalue()
     assert screen.getvalue().endswith("\x1b[?25h")  # the cursor is back
+
+
+def test_what_took_no_time_does_not_count_in_the_rate(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(total=400, label="render", unit="image") as progress:
+        progress(moment(100))
+        progress.skip(100)
+        clock[0] = 10.0
+        progress(moment(300))
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "render  image 300/400  10 images/s  0:10 left"

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import kstest, norm
+from scipy.stats import chisquare, kstest, norm
 
 from nopal.errors import NopalError
 from nopal.evaluation import evaluate
@@ -49,32 +49,51 @@ def test_support_and_queries_lie_on_one_sinusoid_drawn_from_the_published_ranges
     assert uniform(x.ravel(), -5, 5)
 
 
-def test_a_told_amplitude_is_that_of_its_level():
-    episodes = sample(Sinusoids.told())
+@pytest.mark.parametrize(("version", "levels"), [("paper", 20), ("maml_notebook", 16), ("cnp_notebook", 16)])
+def test_a_told_amplitude_is_that_of_its_level(version, levels):
+    episodes = sample(Sinusoids.told(version=version))
     hint = episodes.support.x[..., 1:]
     assert hint.shape == (TASKS, 10, 20)
     assert (hint.sum(-1) == 1).all()
     assert (hint == hint[:, :1]).all()
     np.testing.assert_array_equal(hint, episodes.query.x[..., 1:])
     level = hint[:, 0].argmax(-1)
-    assert (np.unique(level) == np.arange(16)).all()  # the published code never draws the last four
+    assert chisquare(np.bincount(level, minlength=levels)).pvalue > TOO_UNLIKELY
+    assert level.max() == levels - 1
     amplitude = np.linspace(0.1, 4, 20)[level]
     for examples in (episodes.support, episodes.query):
         noise = examples.y[..., 0] - amplitude[:, None] * np.sin(examples.x[..., 0])
         assert kstest(noise.ravel(), norm(scale=0.1).cdf).pvalue > TOO_UNLIKELY
 
 
-def test_a_misleading_level_says_nothing_about_the_amplitude():
-    tasks = Sinusoids.mistold()
-    assert (tasks.shot, tasks.query) == (5, 200)
-    episodes = sample(tasks)
-    np.testing.assert_allclose(episodes.query.x[..., 0], np.tile(np.linspace(-4.5, 4.5, 200), (TASKS, 1)), atol=1e-6)
-    amplitude, phase, _ = fitted(episodes.query.x[..., 0], episodes.query.y[..., 0])
+@pytest.mark.parametrize(
+    ("version", "queries", "grid", "of_support", "of_queries", "levels"),
+    [
+        ("paper", 200, None, 0.1, 0.1, range(20)),
+        ("maml_notebook", 200, 4.5, 0.1 * math.sqrt(2), 0.1, range(16)),
+        ("cnp_notebook", 100, 5.0, 0.1, 0.0, range(5, 16)),
+    ],
+)
+def test_a_misleading_level_says_nothing_about_the_amplitude(version, queries, grid, of_support, of_queries, levels):
+    tasks = Sinusoids.mistold(version=version)
+    assert (tasks.shot, tasks.query) == (5, queries)
+    assert tasks.at(query=7) == Sinusoids.mistold(5, 7, version)
+    episodes = sample(tasks, 1000)
+    x = episodes.query.x[..., 0]
+    if grid is None:
+        assert uniform(x[:200].ravel(), -5, 5)
+    else:
+        np.testing.assert_allclose(x, np.tile(np.linspace(-grid, grid, queries), (1000, 1)), atol=1e-6)
+    np.testing.assert_array_equal(episodes.support.x[:, 0, 1:], episodes.query.x[:, 0, 1:])
+    level = episodes.query.x[:, 0, 1:].argmax(-1)
+    assert np.unique(level).tolist() == list(levels)
+    amplitude, phase, _ = fitted(x, episodes.query.y[..., 0])
     assert np.abs(np.sin(phase))[amplitude > 1].max() < 0.1
-    assert kstest(amplitude, "uniform", (0.1, 3.9)).statistic < 0.05  # but for the noise
-    assert abs(np.corrcoef(amplitude, episodes.query.x[:, 0, 1:].argmax(-1))[0, 1]) < 0.1
-    residual = episodes.support.y[..., 0] - amplitude[:, None] * np.sin(episodes.support.x[..., 0])
-    assert residual.std() == pytest.approx(0.1 * math.sqrt(2), rel=0.05)
+    assert kstest(amplitude, "uniform", (0.1, 3.9)).statistic < 0.06  # but for the noise
+    assert abs(np.corrcoef(amplitude, level)[0, 1]) < 0.1
+    for examples, noise in ((episodes.support, of_support), (episodes.query, of_queries)):
+        residual = examples.y[..., 0] - amplitude[:, None] * np.sin(examples.x[..., 0])
+        assert residual.std() == pytest.approx(noise, rel=0.05, abs=1e-4)
 
 
 def test_the_loss_is_the_squared_error_but_for_a_constant():
@@ -104,7 +123,8 @@ def test_learners_are_judged_on_them():
         ({"query": 0}, "The query of a task is 0"),
         ({"amplitude": (2.0, 1.0)}, "The range of amplitude is 2.0 to 1.0"),
         ({"noise": (0.1, -0.1)}, "The noise is"),
-        ({"levels": 5, "drawn": 6}, "6 levels are to be drawn; expected 1 to 5"),
+        ({"levels": 5, "drawn": (0, 5)}, "Levels 0 to 5 are to be drawn; expected a range from 0 to 4"),
+        ({"levels": 5, "drawn": (3, 2)}, "Levels 3 to 2"),
         ({"misleading": True}, "levels of the amplitude are 0"),
     ],
 )

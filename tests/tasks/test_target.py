@@ -2,12 +2,13 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import norm
 
-from nopal.tasks.target import Categorical, Gaussian
+from nopal.tasks.target import Categorical, Circular, Gaussian
 
 
 def test_cross_entropy_by_hand():
@@ -43,3 +44,47 @@ def test_targets_are_values():
     assert hash(Gaussian(1, 2.0)) == hash(Gaussian(1, 2.0))
     assert (Categorical(5).width, Gaussian(3).width) == (5, 3)
     assert (Categorical(5).metric, Gaussian(3).metric) == ("accuracy", "squared_error")
+
+
+def test_a_circle_is_encoded_clockwise_from_the_top():
+    np.testing.assert_allclose(
+        Circular(10.0).encode(jnp.array([[0.0], [2.5], [5.0], [7.5]])), [[0, 1], [1, 0], [0, -1], [-1, 0]], atol=1e-6
+    )
+
+
+def test_only_the_direction_of_a_point_is_decoded():
+    points = jnp.array([[0.0, 2.0], [0.5, 0.5], [0.0, -0.1], [-3.0, 0.0], [-1e-30, 1.0], [0.0, 0.0]])
+    places = Circular(10.0).decode(points)
+    np.testing.assert_allclose(places[:, 0], [0, 1.25, 5, 7.5, 0, 0], atol=1e-5)
+    assert (np.asarray(places) < 10).all()
+
+
+def test_the_loss_on_a_circle_is_the_squared_chord_and_knows_no_seam():
+    target = Circular(10.0)
+    points = target.encode(jnp.array([[9.9], [5.0], [2.5]]))
+    loss = target.loss(points, jnp.array([[0.1], [0.0], [2.5]]))
+    np.testing.assert_allclose(loss, [(2 * math.sin(math.pi * 0.2 / 10)) ** 2, 4, 0], atol=1e-6)
+    assert jnp.isfinite(jax.grad(lambda p: target.loss(p, jnp.zeros((3, 1))).sum())(points)).all()
+
+
+@pytest.mark.parametrize(("wrapped", "errors"), [(False, [9.8, 9.5, 5.0]), (True, [0.2, 0.5, 5.0])])
+def test_errors_across_the_seam(wrapped, errors):
+    """Straight, as published: 9.9 for 0.1 is wrong by 9.8. Wrapped: by 0.2. For lines and circles alike."""
+    guess, y = jnp.array([[9.9], [0.2], [7.0]]), jnp.array([[0.1], [9.7], [2.0]])
+    circle, line = Circular(10.0, wrapped), Gaussian(1, 0.5, 10.0 if wrapped else None)
+    np.testing.assert_allclose(circle.score(circle.encode(guess), y), np.square(errors), rtol=1e-4)
+    np.testing.assert_allclose(line.score(guess, y), np.square(errors), rtol=1e-4)
+    assert circle.metric == line.metric == ("squared_arc" if wrapped else "squared_error")
+    np.testing.assert_array_equal(line.loss(guess, y), Gaussian(1, 0.5).loss(guess, y))  # the loss is a line's
+
+
+def test_predictions_several_turns_off_are_brought_back_only_where_errors_are_wrapped():
+    guess = jnp.array([[-19.0]])
+    assert Gaussian(1, 1.0, 10.0).score(guess, jnp.array([[0.5]])).tolist() == [0.25]
+    assert Gaussian(1).score(guess, jnp.array([[0.5]])).tolist() == [380.25]
+
+
+def test_the_average_on_a_circle_is_that_of_directions():
+    target = Circular(10.0, wrapped=True)
+    samples = jnp.stack([target.encode(jnp.array([[9.0], [1.0]])), target.encode(jnp.array([[1.0], [2.0]]))])
+    np.testing.assert_allclose(target.score(target.average(samples), jnp.array([[0.0], [1.5]])), [0, 0], atol=1e-9)

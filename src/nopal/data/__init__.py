@@ -1,6 +1,6 @@
 """Where examples come from: folders of images, arrays, and data sets by name."""
 
-from nopal.data import glyphs, mnist, omniglot
+from nopal.data import glyphs, mini_imagenet, mnist, omniglot
 from nopal.data.arrays import load_arrays, load_vectors, save_arrays
 from nopal.data.folders import folder
 from nopal.data.images import ImageSet, Splits, as_float
@@ -15,6 +15,7 @@ __all__ = [
     "load_arrays",
     "load_image",
     "load_vectors",
+    "mini_imagenet",
     "mnist",
     "omniglot",
     "save_arrays",

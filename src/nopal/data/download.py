@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pooch
 from jaxtyping import Shaped
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 
 from nopal.atomic import written_beside
 from nopal.errors import NopalError
@@ -57,25 +59,47 @@ def fetch(name: str, url: str, known_hash: str) -> Path:
     return path
 
 
-def cached(name: str, sources: Iterable[Path], compute: Callable[[], Arrays]) -> Arrays:
+def cached(name: str, sources: Iterable[Path], compute: Callable[[], Arrays], *, compress: bool = True) -> Arrays:
     """What `compute` returns, kept in the cache folder as `name-<key>.npz`; the key changes when a source file does.
 
-    A damaged cache is computed again, and a cache that can't be written is done without.
+    Without `compress` it is written faster, and bytes in it are mapped into memory, not read. A damaged cache is
+    computed again, and a cache that can't be written is done without.
     """
     stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in sources]
     path = cache_folder() / f"{name}-{hashlib.sha256(repr(stamps).encode()).hexdigest()[:12]}.npz"
-    with contextlib.suppress(*UNREADABLE), path.open("rb") as file, np.load(file) as stored:
-        return dict(stored)
+    with contextlib.suppress(*UNREADABLE):
+        return _load(path)
     arrays = compute()
     with contextlib.suppress(OSError):
-        write_npz(path, arrays)
+        write_npz(path, arrays, compress=compress)
     return arrays
 
 
-def write_npz(path: Path, arrays: Arrays) -> None:
-    """Writes a compressed `.npz` beside `path`, then renames it: no reader ever sees half a file. Raises `OSError`."""
+def _load(path: Path) -> Arrays:
+    with path.open("rb") as file, np.load(file) as stored:
+        plain = {i.filename[:-4]: i for i in stored.zip.infolist() if i.compress_type == zipfile.ZIP_STORED}
+        return {name: _map(path, plain[name]) if name in plain else stored[name] for name in stored.files}
+
+
+def _map(path: Path, member: zipfile.ZipInfo) -> Shaped[np.ndarray, "..."]:
+    """An array of an `.npz` that is not compressed; one of bytes is mapped, and the others are small enough to read."""
+    with path.open("rb") as file:
+        file.seek(member.header_offset + 26)  # the lengths of name and extra field, which precede the content
+        file.seek(sum(struct.unpack("<HH", file.read(4))), os.SEEK_CUR)
+        start = file.tell()
+        read_header = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}[read_magic(file)]
+        shape, transposed, dtype = read_header(file)
+        if dtype != np.uint8 or transposed:
+            file.seek(start)
+            return np.load(file)
+        return np.memmap(path, dtype, "r", file.tell(), shape)
+
+
+def write_npz(path: Path, arrays: Arrays, *, compress: bool = True) -> None:
+    """Writes an `.npz` beside `path`, then renames it: no reader ever sees half a file. Raises `OSError`."""
+    write = np.savez_compressed if compress else np.savez
     with written_beside(path) as beside, beside.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        write(file, allow_pickle=False, **arrays)
 
 
 def _reason(error: OSError) -> str:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import UInt8
@@ -30,24 +30,44 @@ _MD5 = {
 _SIDE, _DRAWINGS = 105, 20
 
 
-def load(split: Literal["cactus", "background"] = "cactus", size: int = 28) -> Splits:
+Split = Literal["cactus", "background", "nme", "nme-validation"]
+
+
+def load(split: Split = "cactus", size: int = 28) -> Splits:
     """Omniglot as `size` x `size` x 1 bytes, ink 255 on 0, averaged from the originals' 105 x 105 by exact areas.
 
     `"cactus"` is the split of CACTUs and of MAML's published code: 1100 / 100 / 423 characters, mixed over alphabets.
     `"background"` is Lake's own: 964 characters of 30 alphabets to train on, 659 of 20 other alphabets to test on, none
-    to validate. Classes are named `Alphabet/character01`. Raises `NopalError` for an unknown split and for files that
-    are missing or damaged.
+    to validate.
+
+    `"nme"` is that of Yin et al. (2020) for tasks that invite memorising, 1200 / 0 / 423 characters: those of
+    `"cactus"`, with the validation characters among the training characters. `"nme-validation"` is the same without the
+    test: 1100 characters to train on, and the other 100 both to validate and, in its place, to test on, so that
+    whatever is chosen on it was not chosen on test characters.
+
+    Classes are named `Alphabet/character01`. Raises `NopalError` for an unknown split and for files that are missing or
+    damaged.
     """
-    splits = class_lists()
-    if split not in splits:
-        raise NopalError(f"The split is {split!r}; Omniglot has the splits {' and '.join(map(repr, splits))}.")
+    if split not in get_args(Split):
+        raise NopalError(f"The split is {split!r}; Omniglot has the splits {', '.join(get_args(Split))}.")
     if not 1 <= size <= _SIDE:
         raise NopalError(f"The size is {size}; expected 1 to {_SIDE} pixels, the size of the originals.")
     zips = [fetch(f"omniglot/{name}", _SOURCE + name, f"md5:{md5}") for name, md5 in _MD5.items()]
     stored = cached(f"omniglot-{size}", zips, lambda: _read(zips, size))
     characters = ImageSet(stored["X"], stored["Y"], tuple(stored["classes"].tolist()), tuple(stored["files"].tolist()))
-    parts = {part: characters.of_classes(names) for part, names in splits[split].items()}
+    parts = {part: characters.of_classes(names) for part, names in characters_of(split).items()}
     return Splits(parts["train"], parts.get("validation"), parts["test"])
+
+
+def characters_of(split: Split) -> dict[str, list[str]]:
+    """The names of characters in each part of a split."""
+    lists = class_lists()
+    if split in lists:
+        return lists[split]
+    chosen = lists["cactus"]
+    if split == "nme":
+        return {"train": chosen["train"] + chosen["validation"], "test": chosen["test"]}
+    return {"train": chosen["train"], "validation": chosen["validation"], "test": chosen["validation"]}
 
 
 @functools.cache

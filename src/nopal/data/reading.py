@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Literal
@@ -34,10 +35,15 @@ def load_image(path: str | os.PathLike[str], shape: tuple[int, int, int]) -> UIn
     return image
 
 
-def read_image(path: Path, size: tuple[int, int] | None, color: Color) -> UInt8[np.ndarray, "h w c"] | NopalError:
-    """The image, or the error that tells what is wrong; `"keep"` gives one channel where no colour shows."""
+def read_image(
+    path: Path, size: tuple[int, int] | None, color: Color, content: bytes | None = None
+) -> UInt8[np.ndarray, "h w c"] | NopalError:
+    """The image, or the error that tells what is wrong; `"keep"` gives one channel where no colour shows.
+
+    Where `content` is given, `path` is only its name.
+    """
     try:
-        with Image.open(path) as image:
+        with Image.open(path if content is None else io.BytesIO(content)) as image:
             pixels = _pixels(ImageOps.exif_transpose(image))
     except Exception as error:  # what Pillow raises for damaged files goes from SyntaxError to struct.error
         unknown = isinstance(error, Image.UnidentifiedImageError)

@@ -1,5 +1,6 @@
 """Ways to divide rows into clusters, from which tasks are drawn."""
 
+from nopal.partitions.classes import Exclusivity, from_classes
 from nopal.partitions.clustering import from_kmeans
 from nopal.partitions.hyperplanes import from_hyperplanes
 from nopal.partitions.labels import from_labels
@@ -8,9 +9,11 @@ from nopal.partitions.random import from_random_labels
 from nopal.partitions.summary import Summary, summarise
 
 __all__ = [
+    "Exclusivity",
     "Partitions",
     "Summary",
     "concatenate",
+    "from_classes",
     "from_hyperplanes",
     "from_kmeans",
     "from_labels",

@@ -36,7 +36,11 @@ class Partitions(eqx.Module):
 
     @classmethod
     def from_assignments(
-        cls, assignments: Int[Array | np.ndarray, "P n"], clusters: int, made: dict[str, Any] | None = None
+        cls,
+        assignments: Int[Array | np.ndarray, "P n"],
+        clusters: int,
+        made: dict[str, Any] | None = None,
+        label: Int[np.ndarray, "P k"] | None = None,
     ) -> Partitions:
         """Row i is in cluster `assignments[p, i]` of partition p, or left out where that is -1."""
         found = np.asarray(assignments)
@@ -57,7 +61,8 @@ class Partitions(eqx.Module):
         return cls(
             jnp.asarray(members),
             jnp.asarray(starts, jnp.int32),
-            made=json.dumps(made or {}),
+            None if label is None else jnp.asarray(label, jnp.int32),
+            json.dumps(made or {}),
         )
 
     @property

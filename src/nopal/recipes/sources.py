@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int
 
-from nopal.data import folder, glyphs, load_arrays, mnist, omniglot
+from nopal.data import folder, glyphs, load_arrays, mini_imagenet, mnist, omniglot
 from nopal.data.images import ImageSet, Splits
 from nopal.data.reading import Color
 from nopal.errors import NopalError
@@ -18,6 +18,9 @@ NAMED: dict[str, Callable[[], Splits]] = {
     "glyphs": glyphs.load,
     "omniglot": omniglot.load,
     "omniglot-background": lambda: omniglot.load("background"),
+    "omniglot-nme": lambda: omniglot.load("nme"),
+    "omniglot-nme-validation": lambda: omniglot.load("nme-validation"),
+    "mini-imagenet": mini_imagenet.load,
     "mnist": mnist.load,
 }
 

@@ -6,6 +6,7 @@ from nopal.report.contact_sheet import contact_sheet
 from nopal.report.curves import curves_figure
 from nopal.report.image_grid import image_grid
 from nopal.report.page import Markup, Picture, Section, report_page, write_page
+from nopal.report.pose_sheet import pose_sheet
 from nopal.report.tables import (
     Row,
     html_table,
@@ -31,6 +32,7 @@ __all__ = [
     "html_table",
     "image_grid",
     "markdown_table",
+    "pose_sheet",
     "report_page",
     "results_page",
     "rows_of",

@@ -25,10 +25,11 @@ class Progress:
         label: str = "train",
         *,
         metric: str = "accuracy",
+        unit: str = "step",
         interval: float = 10.0,
         console: Console | None = None,
     ):
-        self._total, self._label, self._metric, self._interval = total, label, metric, interval
+        self._total, self._label, self._metric, self._unit, self._interval = total, label, metric, unit, interval
         self._console = console or Console(stderr=True)
         self._begun = (start, time.monotonic())
         self._compiled = False
@@ -37,7 +38,7 @@ class Progress:
         columns = (text("{task.description}"), bar(), text("{task.fields[facts]}"))
         self._bar = rich.progress.Progress(*columns, console=self._console) if self._console.is_terminal else None
         if self._bar:
-            self._task = self._bar.add_task(label, total=total, completed=start, facts="compiling")
+            self._task = self._bar.add_task(label, total=total, completed=start, facts="beginning")
 
     def __call__(self, moment: Moment) -> None:
         now = time.monotonic()
@@ -52,7 +53,7 @@ class Progress:
 
     def _facts(self, moment: Moment, now: float) -> str:
         """Such as "step 1,200/30,000  loss 0.8132  accuracy 71.2%  5.8 steps/s  1:22:46 left"."""
-        facts = [f"step {moment.step:,}/{self._total:,}"]
+        facts = [f"{self._unit} {moment.step:,}/{self._total:,}"]
         if "loss" in moment.metrics:
             facts.append(f"loss {moment.metrics['loss'].mean():.4g}")
         if "score" in moment.metrics:
@@ -60,10 +61,15 @@ class Progress:
             facts.append(f"{self._metric} " + (f"{score:.1%}" if self._metric == "accuracy" else f"{score:.4g}"))
         step, then = self._begun
         rate = max(moment.step - step, 1) / max(now - then, 1e-9)
-        facts.append(f"{rate:.3g} steps/s")
+        facts.append(f"{rate:.3g} {self._unit}s/s")
         if moment.step < self._total:
             facts.append(f"{_clock((self._total - moment.step) / rate)} left")
         return "  ".join(facts)
+
+    def skip(self, steps: int) -> None:
+        """So many of the steps yet to be told of take no time, and don't count in steps per second."""
+        step, then = self._begun
+        self._begun = (step + steps, then)
 
     def close(self) -> None:
         """Put the terminal right again."""

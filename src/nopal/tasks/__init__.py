@@ -1,8 +1,20 @@
 """Task distributions: `sample(key)` draws an episode, inside compiled programs too."""
 
+from nopal.tasks.augmentation import Augmented
 from nopal.tasks.classification import Classification
 from nopal.tasks.episode import Episode, Examples
+from nopal.tasks.poses import Poses
 from nopal.tasks.regression import Sinusoids
-from nopal.tasks.target import Categorical, Gaussian
+from nopal.tasks.target import Categorical, Circular, Gaussian
 
-__all__ = ["Categorical", "Classification", "Episode", "Examples", "Gaussian", "Sinusoids"]
+__all__ = [
+    "Augmented",
+    "Categorical",
+    "Circular",
+    "Classification",
+    "Episode",
+    "Examples",
+    "Gaussian",
+    "Poses",
+    "Sinusoids",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -16,16 +17,19 @@ from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Gaussian
 
 Range = tuple[float, float]
+Version = Literal["paper", "maml_notebook", "cnp_notebook"]
+"""Of the tasks of Yin et al.: as their paper has them, or as one of the two notebooks of their code has them."""
 
 
 class Sinusoids(eqx.Module):
     """y = amplitude sin(x - phase) + noise; a task has one amplitude and one phase, and all ranges are uniform.
 
     With `levels`, a one-hot vector of that length stands beside x: it names one of `levels` amplitudes, evenly spaced
-    over the range of `amplitude`, and tasks draw the first `drawn` of them (all by default). One function solves all
-    these tasks without a look at the support set, which is what a meta-learner must not learn; `misleading` tells, for
-    then the amplitude is uniform over its range whatever the vector says. `grid` puts the queries at even distances
-    over a range of its own. `noise` is the standard deviation in the support set and in the queries.
+    over the range of `amplitude`, and tasks draw them from the first to the last that `drawn` names (all by default,
+    counted from 0). One function solves all these tasks without a look at the support set, which is what a meta-learner
+    must not learn; `misleading` tells, for then the amplitude is uniform over its range whatever the vector says.
+    `grid` puts the queries at even distances over a range of its own. `noise` is the standard deviation in the support
+    set and in the queries.
 
     The target's standard deviation makes the loss the squared error plus a constant, so that published inner rates
     hold.
@@ -38,7 +42,7 @@ class Sinusoids(eqx.Module):
     x: Range = eqx.field(static=True, default=(-5.0, 5.0))
     noise: Range = eqx.field(static=True, default=(0.0, 0.0))
     levels: int = eqx.field(static=True, default=0)
-    drawn: int | None = eqx.field(static=True, default=None)
+    drawn: tuple[int, int] | None = eqx.field(static=True, default=None)
     misleading: bool = eqx.field(static=True, default=False)
     grid: Range | None = eqx.field(static=True, default=None)
     target: Gaussian = eqx.field(static=True, default=Gaussian(1, math.sqrt(0.5)))
@@ -55,21 +59,34 @@ class Sinusoids(eqx.Module):
             raise NopalError(f"The noise is {self.noise}; expected standard deviations of at least 0.")
         if self.levels < 0 or (self.levels == 0 and (self.misleading or self.drawn is not None)):
             raise NopalError(f"The levels of the amplitude are {self.levels}; expected at least 1 where they are told.")
-        if self.drawn is not None and not 1 <= self.drawn <= self.levels:
-            raise NopalError(f"{self.drawn} levels are to be drawn; expected 1 to {self.levels}.")
+        if self.drawn is not None and not 0 <= self.drawn[0] <= self.drawn[1] < self.levels:
+            first, last = self.drawn
+            raise NopalError(f"Levels {first} to {last} are to be drawn; expected a range from 0 to {self.levels - 1}.")
 
     @classmethod
-    def told(cls, shot: int = 10, query: int = 10) -> Sinusoids:
-        """The meta-training tasks of Yin et al.: phase 0, one of 20 amplitudes from 0.1 to 4 told, of which their code
-        draws the first 16."""
-        return cls(shot, query, (0.1, 4.0), (0.0, 0.0), noise=(0.1, 0.1), levels=20, drawn=16)
+    def told(cls, shot: int = 10, query: int = 10, version: Version = "paper") -> Sinusoids:
+        """The meta-training tasks of Yin et al.: phase 0, noise 0.1, one of 20 amplitudes from 0.1 to 4 told.
+
+        Their notebooks never draw the last four, though the paper says that all are.
+        """
+        drawn = None if version == "paper" else (0, 15)
+        return cls(shot, query, (0.1, 4.0), (0.0, 0.0), noise=(0.1, 0.1), levels=20, drawn=drawn)
 
     @classmethod
-    def mistold(cls, shot: int = 5, query: int = 200) -> Sinusoids:
-        """The meta-test tasks of Yin et al.: any amplitude, with a one-hot vector that says nothing about it. As in
-        their code the support set has its noise twice."""
-        told = cls.told(shot, query)
-        return dataclasses.replace(told, noise=(0.1 * math.sqrt(2), 0.1), misleading=True, grid=(-4.5, 4.5))
+    def mistold(cls, shot: int = 5, query: int | None = None, version: Version = "paper") -> Sinusoids:
+        """The meta-test tasks of Yin et al.: any amplitude from 0.1 to 4, with a one-hot vector that says nothing about
+        it.
+
+        By the paper, queries are as in meta-training. Its notebooks put them at even distances: that of MAML 200 in
+        [-4.5, 4.5], where it adds the noise of the support set twice; that of the neural processes 100 in [-5, 5],
+        without noise (so that errors may fall below 0.01), and with vectors that name levels 5 to 15 only.
+        """
+        tasks = dataclasses.replace(cls.told(shot, 200, version), misleading=True)
+        if version == "maml_notebook":
+            tasks = dataclasses.replace(tasks, noise=(0.1 * math.sqrt(2), 0.1), grid=(-4.5, 4.5))
+        if version == "cnp_notebook":
+            tasks = dataclasses.replace(tasks, query=100, noise=(0.1, 0.0), grid=(-5.0, 5.0), drawn=(5, 15))
+        return tasks.at(query=query)
 
     def at(self, *, shot: int | None = None, query: int | None = None) -> Sinusoids:
         """The same tasks with other numbers of examples."""
@@ -84,7 +101,8 @@ class Sinusoids(eqx.Module):
         amplitude = _within(height, self.amplitude)
         hint = jnp.zeros(0)
         if self.levels:
-            index = jnp.floor(level * (self.drawn or self.levels)).astype(int)
+            first, last = self.drawn or (0, self.levels - 1)
+            index = first + jnp.floor(level * (last - first + 1)).astype(int)
             hint = jax.nn.one_hot(index, self.levels)
             if not self.misleading:
                 amplitude = jnp.linspace(*self.amplitude, self.levels)[index]

@@ -43,11 +43,20 @@ class Categorical:
 
 @dataclasses.dataclass(frozen=True)
 class Gaussian:
-    """A vector of `dim` numbers; parameters are its mean, the standard deviation `scale` is fixed."""
+    """A vector of `dim` numbers; parameters are its mean, the standard deviation `scale` is fixed.
+
+    Where the numbers lie on a circle of circumference `turn`, errors are scored the shorter way round; the loss stays
+    that of a line.
+    """
 
     dim: int
     scale: float = 1.0
-    metric: ClassVar[str] = "squared_error"
+    turn: float | None = None
+
+    @property
+    def metric(self) -> str:
+        """Name of the score."""
+        return "squared_error" if self.turn is None else "squared_arc"
 
     @property
     def width(self) -> int:
@@ -61,7 +70,7 @@ class Gaussian:
 
     def score(self, mean: Float[Array, "m dim"], y: Float[Array, "m dim"]) -> Float[Array, "m"]:
         """Squared error, averaged over the dimensions."""
-        return jnp.mean((mean - y) ** 2, axis=1)
+        return jnp.mean(_shorter_way(mean - y, self.turn) ** 2, axis=1)
 
     def encode(self, y: Float[Array, "m dim"]) -> Float[Array, "m dim"]:
         """The numbers as they are."""
@@ -72,4 +81,51 @@ class Gaussian:
         return mean.mean(0)
 
 
-Target = Categorical | Gaussian
+@dataclasses.dataclass(frozen=True)
+class Circular:
+    """A place on a circle of circumference `turn`, from 0; parameters are a point in the plane, its (sin, cos).
+
+    The loss has no seam, but the score is that of the published tables unless errors are `wrapped`: the place is
+    decoded into [0, turn) and compared as on a line, so that a prediction just on the other side of 0 counts as wrong
+    by nearly a turn. `wrapped` scores it the shorter way round.
+    """
+
+    turn: float
+    wrapped: bool = False
+    width: ClassVar[int] = 2
+
+    @property
+    def metric(self) -> str:
+        """Name of the score."""
+        return "squared_arc" if self.wrapped else "squared_error"
+
+    def loss(self, point: Float[Array, "m 2"], y: Float[Array, "m 1"]) -> Float[Array, "m"]:
+        """Squared distance from the place on the unit circle."""
+        return jnp.sum((point - self.encode(y)) ** 2, axis=1)
+
+    def score(self, point: Float[Array, "m 2"], y: Float[Array, "m 1"]) -> Float[Array, "m"]:
+        """Squared error of the decoded place, in the units of `turn`."""
+        return _shorter_way(self.decode(point) - y, self.turn if self.wrapped else None)[:, 0] ** 2
+
+    def decode(self, point: Float[Array, "m 2"]) -> Float[Array, "m 1"]:
+        """The place in [0, turn) in whose direction a point lies."""
+        share = jnp.arctan2(point[:, :1], point[:, 1:]) / (2 * math.pi)
+        # The remainder of a tiny negative number may round to 1.
+        return self.turn * (share % 1.0 % 1.0)
+
+    def encode(self, y: Float[Array, "m 1"]) -> Float[Array, "m 2"]:
+        """Points on the unit circle, for learners that read labels as inputs."""
+        angle = 2 * math.pi / self.turn * y
+        return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=1)
+
+    def average(self, point: Float[Array, "samples m 2"]) -> Float[Array, "m 2"]:
+        """The mean point, whose direction is the circular mean."""
+        return point.mean(0)
+
+
+def _shorter_way(error: Float[Array, "m d"], turn: float | None) -> Float[Array, "m d"]:
+    """On a circle, errors brought to half a turn at most."""
+    return error if turn is None else (error + turn / 2) % turn - turn / 2
+
+
+Target = Categorical | Gaussian | Circular

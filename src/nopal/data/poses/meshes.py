@@ -1,0 +1,178 @@
+"""CAD models: where they lie, how they are read, and how large and where they stand in the scene."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from nopal.data.download import UNREADABLE
+from nopal.errors import NopalError
+
+FORMATS = (".off", ".stl", ".obj", ".ply")
+SYMMETRIC = ("bottle", "train")
+"""Classes that Yin et al. leave out: an object that looks the same from all sides has no angle."""
+Centre = Literal["true", "published"]
+
+
+class Mesh(NamedTuple):
+    """Triangles with their corners."""
+
+    vertices: Float[np.ndarray, "n 3"]
+    faces: Int[np.ndarray, "m 3"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """One CAD model: `name` is "class/nn", `path` the file, or the zip file that holds it as `member`."""
+
+    name: str
+    path: Path
+    member: str | None = None
+
+    def read(self) -> bytes:
+        """The file's bytes; raises `NopalError` where they cannot be read."""
+        try:
+            if self.member is None:
+                return self.path.read_bytes()
+            with zipfile.ZipFile(self.path) as archive:
+                return archive.read(self.member)
+        except (*UNREADABLE, NotImplementedError, RuntimeError, KeyError) as error:
+            raise NopalError(f"The model {self.name} can't be read ({error}); repair it or take it away.") from None
+
+    @property
+    def suffix(self) -> str:
+        """The format: ".off", ".stl", ".obj" or ".ply"."""
+        return PurePosixPath(self.member or self.path.name).suffix.lower()
+
+
+def find_models(
+    root: str | Path, *, drop: Sequence[str] = SYMMETRIC, formats: Sequence[str] = FORMATS
+) -> tuple[list[Model], list[str]]:
+    """The models in the class folders of a folder or a zip file, sorted by name, and the class folders that have none.
+
+    An object is named after the folder it lies in and its file: "car/01". Classes in `drop` and hidden files are passed
+    over. Raises `NopalError` where `root` is neither folder nor zip file, where two files would be the same object,
+    where a model lies in no class folder, and where there is none at all.
+    """
+    root = Path(root).expanduser()
+    unknown = [ending for ending in formats if ending not in FORMATS]
+    if unknown or not formats:
+        raise NopalError(f"The formats are {list(formats)}; expected some of {', '.join(FORMATS)}.")
+    files, folders = _contents(root)
+    found: dict[str, Model] = {}
+    filled: set[PurePosixPath] = set()
+    for file in sorted(files):
+        if file.suffix.lower() not in formats:
+            continue
+        if len(file.parts) < 2:
+            raise NopalError(f"{file} lies in no class folder of {root}; put every model into the folder of its class.")
+        filled.update(file.parents)
+        if file.parent.name in drop:
+            continue
+        name = f"{file.parent.name}/{file.stem}"
+        model = Model(name, root, str(file)) if root.is_file() else Model(name, root / file)
+        if name in found:
+            first = found[name].member or found[name].path.relative_to(root)
+            raise NopalError(
+                f"{first} and {file} in {root} would both be the object {name}; rename one, or choose the formats to "
+                "read."
+            )
+        found[name] = model
+    if not found:
+        raise NopalError(
+            f"There is no model in {root} that is not left out; expected files that end in {', '.join(formats)} in "
+            "class folders, such as car/01.off."
+        )
+    return [found[name] for name in sorted(found)], sorted(str(f) for f in folders - filled if f.name not in drop)
+
+
+def _contents(root: Path) -> tuple[list[PurePosixPath], set[PurePosixPath]]:
+    """Paths of all files below `root` that aren't hidden, and of the folders that hold no folder."""
+    if root.is_dir():
+        paths = [(PurePosixPath(path.relative_to(root).as_posix()), path.is_dir()) for path in root.rglob("*")]
+    elif root.is_file():
+        try:
+            with zipfile.ZipFile(root) as archive:
+                paths = [(PurePosixPath(entry.filename), entry.is_dir()) for entry in archive.infolist()]
+        except UNREADABLE as error:
+            raise NopalError(f"{root} is no folder, and no zip file that can be read ({error}).") from None
+    else:
+        raise NopalError(f"There is no folder or zip file {root}; check the path.")
+    seen = [
+        (path, folder) for path, folder in paths if not any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    ]
+    folders = {path for path, folder in seen if folder}
+    return [path for path, folder in seen if not folder], folders - {path.parent for path in folders}
+
+
+def parse_mesh(content: bytes, suffix: str, name: str) -> Mesh:
+    """The triangles of a file of the format `suffix` that holds the object `name`: equal vertices made one, those of no
+    triangle and triangles without area left out.
+
+    Raises `NopalError` for damaged and empty files.
+    """
+    import trimesh
+
+    def bad(why: str) -> NopalError:
+        return NopalError(f"The model {name} {why}; repair it or take it away.")
+
+    try:
+        read: Any = trimesh.load(
+            io.BytesIO(content), file_type=suffix[1:], force="mesh", process=False, skip_materials=True
+        )
+        vertices = np.asarray(read.vertices, np.float64)
+        faces = np.asarray(read.faces, np.int64)
+    except Exception as error:  # trimesh raises whatever its parsers stumble over
+        raise bad(f"is damaged ({type(error).__name__}: {_one_line(error)})") from None
+    if not len(faces):
+        raise bad("has no triangle")
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise bad(f"has a triangle of vertex {faces.max()}, but {len(vertices)} vertices")
+    if not np.isfinite(vertices[faces]).all():
+        raise bad("has a vertex that is not finite")
+    vertices, faces = _merged(vertices, faces)
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    solid = np.linalg.norm(np.cross(b - a, c - a), axis=1) > 0
+    if not solid.any():
+        raise bad("has no triangle with an area")
+    return Mesh(*_merged(vertices, faces[solid]))
+
+
+def stand(mesh: Mesh, centre: Centre = "true") -> tuple[Mesh, Float[np.ndarray, "3"]]:
+    """The mesh at the size it has in the scene of Yin et al., and where its origin then stands at angle 0.
+
+    The longest side of its bounding box becomes 1.2, or 1.68 where it is at most 0.5 in the file. Whichever the centre,
+    at angle 0 the middle of the box stands at x = 0.5, y = 0 and its bottom at z = -0.324. It turns about that middle
+    where the centre is "true". In the published data the offset of the middle was not turned with the object, which
+    therefore turns about the origin of its file: "published".
+    """
+    low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+    longest = (high - low).max()
+    scale = (1.2 if longest > 0.5 else 1.68) / longest
+    foot = scale * np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]])
+    if centre == "published":
+        return Mesh(scale * mesh.vertices, mesh.faces), PLACE - foot
+    return Mesh(scale * mesh.vertices - foot, mesh.faces), PLACE
+
+
+PLACE = np.array([0.5, 0.0, -0.324])
+"""Where the middle of an object's bottom stands."""
+
+
+def _merged(
+    vertices: Float[np.ndarray, "n 3"], faces: Int[np.ndarray, "m 3"]
+) -> tuple[Float[np.ndarray, "k 3"], Int[np.ndarray, "m 3"]]:
+    """Each vertex that a face has, once."""
+    unique, index = np.unique(vertices[faces.ravel()] + 0.0, axis=0, return_inverse=True)  # -0 becomes 0
+    return unique, index.reshape(faces.shape)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]

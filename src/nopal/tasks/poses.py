@@ -1,0 +1,106 @@
+"""Pose regression (Yin et al. 2020, arXiv 1912.03820): by which angle an object is turned, from a few of its views."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
+
+from nopal.errors import NopalError
+from nopal.tasks.episode import Episode, Examples
+from nopal.tasks.sampling import draw_without_replacement
+from nopal.tasks.target import Circular, Gaussian
+
+
+class Poses(eqx.Module):
+    """A distribution of tasks: an object, and `shot + query` different views of it, all uniform.
+
+    What is to be predicted is the angle, scaled so that a full turn is `turn` (published: 10). `target="linear"`
+    regresses this number, as published, with the squared error as loss (but for a constant, so that published inner
+    rates hold); `"circular"` regresses its sine and cosine (see `Circular`). Both are scored by the squared error in
+    the units of `turn`, as on a line, and so a prediction of 9.9 for 0.1 is wrong by 9.8; `wrapped` scores the
+    shorter way round (metric `squared_arc`), where it is wrong by 0.2.
+    """
+
+    images: UInt8[Array, "objects views h w"]
+    angles: Float[Array, "objects views"]
+    shot: int = eqx.field(static=True)
+    query: int = eqx.field(static=True)
+    target: Gaussian | Circular = eqx.field(static=True)
+    turn: float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        images: Any,
+        angles: Any,
+        shot: int = 15,
+        query: int = 15,
+        target: Literal["linear", "circular"] = "linear",
+        turn: float = 10.0,
+        wrapped: bool = False,
+    ):
+        """`images` are bytes [objects, views, h, w], `angles` radians in [0, 2 pi) [objects, views]. Raises
+        `NopalError` for arrays that aren't, and for more examples in a task than an object has views."""
+        images, angles = np.asarray(images), np.asarray(angles)
+        if images.ndim != 4 or images.dtype != np.uint8 or angles.shape != images.shape[:2]:
+            raise NopalError(
+                f"The views have shape {images.shape} and type {images.dtype}, their angles {angles.shape}; expected "
+                "bytes (uint8) of shape [objects, views, height, width], and an angle for each view."
+            )
+        if not images.size or not ((angles >= 0) & (angles <= np.float32(2 * math.pi))).all():
+            raise NopalError(
+                "The angles must be radians from 0 to below 2 pi, for at least one object; check the file."
+            )
+        if not turn > 0:
+            raise NopalError(f"A full turn is {turn} long; expected a number above 0, such as 10 as published.")
+        if target not in ("linear", "circular"):
+            raise NopalError(f"The target is {target!r}; expected 'linear' or 'circular'.")
+        views = images.shape[1]
+        if min(shot, query) < 1 or shot + query > views:
+            raise NopalError(
+                f"A task is to have {shot} support and {query} query views of one object; expected at least 1 of each, "
+                f"and together no more than the {views} views that an object has."
+            )
+        self.images, self.angles = jnp.asarray(images), jnp.asarray(angles, jnp.float32)
+        self.shot, self.query, self.turn = shot, query, float(turn)
+        line = Gaussian(1, math.sqrt(0.5), self.turn if wrapped else None)
+        self.target = line if target == "linear" else Circular(self.turn, wrapped)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of one view."""
+        height, width = self.images.shape[2:]
+        return height, width, 1
+
+    def at(self, *, shot: int | None = None, query: int | None = None) -> Poses:
+        """The same objects with other numbers of examples."""
+        return Poses(
+            self.images,
+            self.angles,
+            self.shot if shot is None else shot,
+            self.query if query is None else query,
+            "circular" if isinstance(self.target, Circular) else "linear",
+            self.turn,
+            self.target.metric == "squared_arc",
+        )
+
+    def draw(self, key: PRNGKeyArray) -> tuple[Int[Array, ""], Int[Array, "m"]]:
+        """An object, and its views: the first `shot` for support, the others for queries."""
+        which, views = jax.random.split(key)
+        drawn = draw_without_replacement(views, self.shot + self.query, self.images.shape[1])
+        return jax.random.randint(which, (), 0, len(self.images)), drawn
+
+    def sample(self, key: PRNGKeyArray) -> Episode:
+        """One task: views [m, h, w, 1] and places on the circle [m, 1], for support and queries alike."""
+        which, views = self.draw(key)
+        x = self.images[which, views][..., None]
+        y = (self.turn / (2 * math.pi) * self.angles[which, views])[:, None]
+        support, query = (
+            Examples(x[rows], y[rows], self.target) for rows in (slice(self.shot), slice(self.shot, None))
+        )
+        return Episode(support, query)

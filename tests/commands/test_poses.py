@@ -1,0 +1,63 @@
+"""`nopal poses` as a person uses it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nopal.cli import run
+from nopal.data.poses import load_poses
+from nopal.data.poses.opengl import find_backend
+from nopal.errors import NopalError
+
+TETRAHEDRON = "OFF\n4 4 0\n0 0 0\n2 0 0\n0 3 0\n0 0 4\n3 0 2 1\n3 0 1 3\n3 0 3 2\n3 1 2 3\n"
+
+
+@pytest.fixture
+def cad(tmp_path: Path) -> Path:
+    for name in ("mug/a.off", "mug/b.off", "hat/a.off", "cup/a.off", "train/a.off"):
+        (tmp_path / "cad" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cad" / name).write_text(TETRAHEDRON)
+    (tmp_path / "cad/hat/b.off").write_text("OFF\n")
+    (tmp_path / "cad/shoe").mkdir()
+    return tmp_path / "cad"
+
+
+def test_from_models_to_poses_pickles_and_a_sheet(
+    cad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        find_backend()
+    except NopalError as error:
+        pytest.skip(str(error))
+    out = tmp_path / "poses.npz"
+    options = "--views 4 --size 16 --samples 1 --shadows 0 --processes 1 --camera.distance 3 --pickle"
+    assert run(["poses", "render", str(cad), str(out), *options.split()]) == 0
+    said = capsys.readouterr()
+    assert (
+        "4 objects in 4 views, 3 for meta-training (0 of them held back for validation) and 1 for the test" in said.out
+    )
+    assert "The class folder shoe holds no model." in said.out
+    assert "1 models could not be rendered: The model hat/b" in said.out
+    assert "render  image 20/20" in said.err
+    poses = load_poses(out)
+    assert poses.made["options"]["camera"]["distance"] == 3
+    pickled = load_poses(tmp_path / "train_data.pkl")
+    assert pickled.split.count("test") == 1
+    assert {image.tobytes() for image in pickled.images} == {image.tobytes() for image in poses.images}
+    assert run(["poses", "show", str(tmp_path / "train_data.pkl"), str(tmp_path / "again.png")]) == 0
+    sheets = [np.asarray(Image.open(tmp_path / name)).shape for name in ("poses.png", "again.png")]
+    assert sheets[0] == sheets[1]
+
+
+def test_bad_input_is_one_sentence(cad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, said in (
+        ([str(tmp_path / "none"), "out.npz"], "There is no folder or zip file"),
+        ([str(cad), "out.h5"], "expected a name that ends in .npz"),
+        ([str(cad), str(tmp_path / "out.npz"), "--size", "0"], "The size is 0"),
+    ):
+        assert run(["poses", "render", *arguments]) == 2
+        assert said in capsys.readouterr().err

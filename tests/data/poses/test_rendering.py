@@ -1,0 +1,142 @@
+"""Several processes draw; what they have drawn stays, and is the same however it came about."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nopal.data.poses import PoseSet, SceneOptions, load_poses
+from nopal.data.poses import opengl as opengl_module
+from nopal.data.poses.collecting import Outcome, render_poses
+from nopal.data.poses.opengl import find_backend
+from nopal.data.poses.rendering import Rendered, draw_rotations, load_rendered
+from nopal.errors import NopalError
+
+TINY = SceneOptions(size=16, samples=1, shadows=64)
+
+
+def render(cad: Path, out: Path, **options: object) -> Outcome:
+    return render_poses(cad, out, **{"options": TINY, "views": 5, "processes": 1} | options)
+
+
+@pytest.fixture(scope="module")
+def whole(opengl: str, cad: Path, tmp_path_factory: pytest.TempPathFactory) -> PoseSet:
+    """All models, drawn by one process without interruption."""
+    out = tmp_path_factory.mktemp("whole") / "poses.npz"
+    outcome = render(cad, out)
+    assert outcome.problems == outcome.empty == ()
+    assert [path.name for path in out.parent.iterdir()] == ["poses.npz"]
+    return load_poses(out)
+
+
+def test_the_file_holds_what_was_asked_for(whole: PoseSet) -> None:
+    assert whole.names == ("hat/a", "mug/a", "mug/b", "shoe/c")
+    assert whole.images.shape == (4, 5, 16, 16)
+    assert sorted(whole.split) == ["test", "train", "train", "train"]
+    assert (whole.x == 0.5).all()
+    assert (whole.y == 0).all()
+    assert whole.made["options"]["size"] == 16
+    for name, angles in zip(whole.names, whole.angles):
+        np.testing.assert_array_equal(angles, draw_rotations(name, 5, seed=0)[0])
+    assert len(np.unique(whole.images.reshape(20, -1), axis=0)) > 15  # views differ
+
+
+def test_an_interrupted_run_goes_on_with_other_processes_and_the_same_images(
+    whole: PoseSet, cad: Path, tmp_path: Path
+) -> None:
+    """Stopped after two models, of which one file is then damaged."""
+    out, seen = tmp_path / "poses.npz", []
+
+    def stop(total: int, rendered: Rendered | None) -> None:
+        seen.append(rendered)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        render(cad, out, watch=stop)
+    assert seen[0] is None
+    files = sorted((tmp_path / "poses.npz.partial").iterdir())
+    assert {load_rendered(file)["images"].shape for file in files} == {(5, 16, 16)}
+    assert len(files) >= 2
+    assert not out.exists()
+    seen[1].file.write_bytes(b"the power went")
+    again: list[Rendered] = []
+    render(cad, out, processes=2, watch=lambda total, rendered: again.append(rendered))
+    kept = [rendered.name for rendered in again if rendered and rendered.kept]
+    assert seen[2].name in kept
+    assert seen[1].name not in kept
+    resumed = load_poses(out)
+    np.testing.assert_array_equal(resumed.images, whole.images)
+    np.testing.assert_array_equal(resumed.angles, whole.angles)
+
+
+def test_bad_models_are_told_and_the_others_stay(
+    whole: PoseSet, cad: Path, off: Callable, crumbs: object, tmp_path: Path
+) -> None:
+    """A damaged and an empty file and a folder without models; then one is repaired, and it alone is drawn."""
+    root, out = shutil.copytree(cad, tmp_path / "cad"), tmp_path / "poses.npz"
+    (root / "hat/b.stl").write_bytes(b"solid but cut")
+    (root / "hat/c.off").touch()
+    (root / "cup").mkdir()
+    outcome = render(root, out)
+    assert [problem.split(" ")[2] for problem in outcome.problems] == ["hat/b", "hat/c"]
+    assert all(problem.endswith("; repair it or take it away.") for problem in outcome.problems)
+    assert outcome.empty == ("cup",)
+    np.testing.assert_array_equal(load_poses(out).images, whole.images)
+    (root / "hat/b.stl").unlink()
+    (root / "hat/c.off").write_bytes(off(crumbs))
+    again: list[Rendered] = []
+    outcome = render(root, out, watch=lambda total, rendered: again.append(rendered))
+    assert [rendered.name for rendered in again if rendered and not rendered.kept] == ["hat/c"]
+    assert outcome.poses.names == ("hat/a", "hat/c", "mug/a", "mug/b", "shoe/c")
+    np.testing.assert_array_equal(outcome.poses.part("train").images.shape[1:], (5, 16, 16))
+    (tmp_path / "bad/a").mkdir(parents=True)
+    (tmp_path / "bad/a/a.off").touch()
+    with pytest.raises(NopalError, match=r"None of the 1 models in .* can be rendered\. The model a/a "):
+        render(tmp_path / "bad", tmp_path / "bad.npz")
+
+
+def test_what_cannot_be_written_stops_the_run(opengl: str, cad: Path, tmp_path: Path) -> None:
+    (tmp_path / "poses.npz.partial").write_text("a file where a folder is needed")
+    with pytest.raises(NopalError, match=r"cannot be written \(.*\)"):
+        render(cad, tmp_path / "poses.npz")
+    assert not (tmp_path / "poses.npz").exists()
+
+
+@pytest.mark.parametrize("rotation", ["z", "all"])
+def test_rotations_depend_on_seed_and_name_alone(rotation: str) -> None:
+    angles, quaternions = draw_rotations("car/01", 4000, 7, rotation)
+    np.testing.assert_array_equal(angles[:50], draw_rotations("car/01", 4000, 7, rotation)[0][:50])
+    assert (angles != draw_rotations("car/01", 4000, 8, rotation)[0]).any()
+    assert (angles != draw_rotations("car/02", 4000, 7, rotation)[0]).any()
+    np.testing.assert_allclose(np.linalg.norm(quaternions, axis=1), 1)
+    assert angles.dtype == np.float32
+    assert 0 <= angles.min() < 0.01
+    assert 2 * np.pi - 0.01 < angles.max() < 2 * np.pi
+    np.testing.assert_allclose(np.histogram(angles, 8, (0, 2 * np.pi))[0], 500, atol=90)  # four deviations
+    if rotation == "z":
+        np.testing.assert_allclose(quaternions[:, 0], np.cos(angles / 2), atol=1e-6)
+        np.testing.assert_allclose(quaternions[:, 3], np.sin(angles / 2), atol=1e-6)
+    else:  # for uniform rotations every component has the mean square 1/4
+        np.testing.assert_allclose((quaternions**2).mean(axis=0), 0.25, atol=0.02)
+
+
+def test_missing_opengl_is_told_with_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opengl_module, "_TRIAL", "raise ImportError('no library of that name')")
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    find_backend.cache_clear()
+    with pytest.raises(NopalError, match=r"egl: ImportError: no library.*osmesa: ImportError.*install libosmesa6"):
+        find_backend()
+    monkeypatch.setattr(opengl_module.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(NopalError, match=r"takes mujoco, which is not installed: pip install 'nopal\[poses\]'"):
+        find_backend()
+
+
+@pytest.mark.parametrize("bad", [{"processes": -1}, {"views": 0}, {"seed": -1}])
+def test_counts_that_make_no_sense_are_refused(bad: dict[str, int], cad: Path, tmp_path: Path) -> None:
+    with pytest.raises(NopalError, match="expected at least 1"):
+        render(cad, tmp_path / "poses.npz", **bad)
