@@ -20,7 +20,7 @@ from tyro.conf import arg, subcommand
 from nopal.commands.poses import poses
 from nopal.errors import NopalError
 from nopal.recipes.options import EncoderOptions, MAMLOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
-from nopal.recipes.recipe import Budget
+from nopal.recipes.recipe import Budget, name_of_difficulty
 from nopal.recipes.sources import Split
 from nopal.runs import Interrupted
 
@@ -367,10 +367,10 @@ def recipes() -> None:
 
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
     table.add_column("name and learner", no_wrap=True)
-    table.add_column("published percent (way x shot)")
+    table.add_column("published (accuracies in percent)")
     table.add_column("steps: demo, hour, published")
     for recipe in RECIPES.values():
-        published = "\n".join(f"{n}x{k}: {p.mean} {p.source}" for (n, k), p in recipe.published.items())
+        published = "\n".join(f"{name_of_difficulty(at)}: {p.mean:g} {p.source}" for at, p in recipe.published.items())
         lines = [", ".join(f"{steps:,}" for steps in recipe.budgets.values())]
         if recipe.encoder_budgets:
             encoders = [recipe.at(budget).encoder for budget in get_args(Budget)]
@@ -393,13 +393,15 @@ def run_recipe(
     results: Path = Path("results"),
     episodes: int = 1000,
     encoder: Path | None = None,
+    data: Path | None = None,
+    validation: bool = False,
     resume: bool = False,
     together: Together = Processes(),
 ) -> None:
     """Go from raw data to a row of a table, beside the published number.
 
     Args:
-        name: a recipe, see `nopal recipes`
+        name: a recipe, see `nopal recipes`, or a sweep over some of them
         budget: demo takes minutes, hour about an hour on two cores, published what the paper took
         seed: of clustering, weights and tasks
         seeds: train as many seeds together, from `seed` on, each in a folder of its own
@@ -409,6 +411,8 @@ def run_recipe(
         results: folder for the record
         episodes: test tasks for each difficulty
         encoder: the file of an encoder that was fitted before, such as one that took hours, in place of a new one
+        data: a file of `nopal poses render`, for recipes of poses; rendered from pascal3d_cad.zip by default
+        validation: train without the part that is held back and judge on it, to choose hyper-parameters
         resume: go on with an interrupted run
         together: several processes
     """
@@ -417,7 +421,7 @@ def run_recipe(
 
     if seeds < 1:
         raise NopalError(f"The number of seeds is {seeds}; expected at least 1.")
-    recipe = running.find_recipe(name)
+    recipes = running.find_recipes(name)
     together.join()
     options: dict[str, Any] = {
         "resume": resume,
@@ -425,17 +429,20 @@ def run_recipe(
         "partitions": partitions,
         "episodes": episodes,
         "encoder": encoder,
+        "data": data,
         "console": console,
     }
-    base = out or Path("runs") / f"{name}-{budget}"
-    if seeds == 1:
-        folder = out or Path(f"{base}-{seed}")
-        record = running.run_recipe(recipe, budget, folder, results, seed=seed, **options)
-        say(f"The record: {record}")
-    else:
-        chosen = range(seed, seed + seeds)
-        records = run_seeds(recipe, budget, lambda s: Path(f"{base}-{s}"), results, seeds=chosen, **options)
-        say("The records: " + ", ".join(map(str, records)))
+    for recipe in recipes:
+        alone = out if len(recipes) == 1 else None
+        base = alone or (out or Path("runs")) / f"{recipe.name}-{budget}"
+        folders = {number: Path(f"{base}-{number}") for number in range(seed, seed + seeds)}
+        recipe = running.held_back(recipe) if validation else recipe
+        if seeds == 1:
+            record = running.run_recipe(recipe, budget, alone or folders[seed], results, seed=seed, **options)
+            say(f"The record: {record}")
+        else:
+            records = run_seeds(recipe, budget, folders.__getitem__, results, seeds=list(folders), **options)
+            say("The records: " + ", ".join(map(str, records)))
 
 
 def meter(

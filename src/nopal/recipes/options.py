@@ -23,7 +23,7 @@ from nopal.recipes.regularised_options import (
     WholeMAMLOptions,
 )
 from nopal.recipes.task_options import LATER, Classes, TaskOptions
-from nopal.training import Decay
+from nopal.training import Decay, Optimiser
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +107,8 @@ class TrainingOptions:
     """how much weights shrink in every step: by this share times the step size of Adam, or by this share"""
     decay: Decay = dataclasses.field(default="times_rate", metadata=LATER)
     """which of the two: times_rate is what PyTorch and optax mean by it, per_step what TensorFlow's contrib meant"""
+    optimiser: Optimiser = dataclasses.field(default="adam", metadata=LATER)
+    """Adam, or a new one in every step, which leaves the signs of gradients"""
     seed: int = 0
     """of initial weights and tasks"""
 

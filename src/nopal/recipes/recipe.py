@@ -41,6 +41,9 @@ class Recipe:
     budgets: dict[Budget, int] = dataclasses.field(default_factory=dict)
     encoder_budgets: dict[Budget, int] = dataclasses.field(default_factory=dict)
     note: str = ""
+    sweep: tuple[str, float] | None = None
+    """the name of a figure, and the value of what it varies"""
+    steps_published: bool = True
 
     def at(self, budget: Budget, seed: int = 0, steps: int | None = None, partitions: int | None = None) -> Experiment:
         """The experiment with the budget's steps (or `steps`), as many `partitions` as published or as given, and that

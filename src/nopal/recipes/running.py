@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from nopal.encoders import Encoder, load_encoder
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner
 from nopal.meter import read_meter
-from nopal.recipes import mnist, omniglot, sinusoids
+from nopal.recipes import memorising, mnist, omniglot, poses, sinusoids
 from nopal.recipes.baseline_options import BaselineOptions, ClusterMatchingOptions
 from nopal.recipes.baselines import Chosen
 from nopal.recipes.encoding import fit_encoder, is_trained
@@ -23,11 +24,12 @@ from nopal.recipes.measuring import EVALUATION_SEED, METER_TASKS, TasksAt, as_sc
 from nopal.recipes.options import EncoderOptions, Experiment, FromScratchOptions, to_plain
 from nopal.recipes.pipeline import begin_run, meta_train
 from nopal.recipes.recipe import Budget, Difficulty, Recipe, name_of_difficulty
-from nopal.recipes.task_sources import ImageTasks, TaskSource, open_tasks
+from nopal.recipes.task_sources import VALIDATION, ImageTasks, TaskSource, open_tasks
 from nopal.runs import Stopwatch, check_writable, make_record, write_record
 from nopal.training import Tasks
 
-RECIPES = {recipe.name: recipe for recipe in (*omniglot.ROWS, *mnist.ROWS, *sinusoids.ROWS)}
+ROWS = (*omniglot.ROWS, *mnist.ROWS, *sinusoids.ROWS, *memorising.ROWS, *poses.ROWS)
+RECIPES = {recipe.name: recipe for recipe in (*ROWS, *memorising.SWEEPS, *poses.SWEEPS)}
 
 
 def find_recipe(name: str) -> Recipe:
@@ -35,6 +37,11 @@ def find_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise NopalError(f"There is no recipe named {name!r}; `nopal recipes` lists them.")
     return RECIPES[name]
+
+
+def find_recipes(name: str) -> list[Recipe]:
+    """The recipe of that name, or those of a sweep; raises `NopalError` where there is neither."""
+    return [recipe for recipe in RECIPES.values() if recipe.sweep and recipe.sweep[0] == name] or [find_recipe(name)]
 
 
 def run_recipe(
@@ -49,20 +56,26 @@ def run_recipe(
     partitions: int | None = None,
     episodes: int = 1000,
     encoder: Path | None = None,
+    data: Path | None = None,
     console: Console,
 ) -> Path:
     """Load, encode, cluster, meta-train and evaluate as the recipe says, and write the record into `results`.
 
     The run's files go into `folder`; `steps` and `partitions` override the budget's. `encoder` is the file of an
-    encoder to take in place of fitting one. Returns the record's path.
+    encoder to take in place of fitting one, `data` that of rendered poses. Returns the record's path.
     """
     experiment = recipe.at(budget, seed, steps, partitions)
     given = given_encoder(recipe, encoder) if encoder else None
     from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
-    source = open_tasks(recipe.data, experiment, given)
+    source = open_tasks(recipe.data, experiment, given, data)
     clock = Stopwatch(Path(folder) / "seconds.txt")
     learner, test, training = prepare(recipe, experiment, source, folder, resume, given)
     return judge(recipe, experiment, seed, learner, test, training, results, episodes, clock, console, given)
+
+
+def held_back(recipe: Recipe) -> Recipe:
+    """The same on data whose held-back part takes the place of the test, to choose hyper-parameters by."""
+    return dataclasses.replace(recipe, data=recipe.data + VALIDATION, published={})
 
 
 def judge(
@@ -104,7 +117,7 @@ def judge(
         seed=seed,
         config=to_plain(experiment) | ({"encoder": given.made} if given else {}) | chosen,
         steps=steps_of(experiment, given),
-        published_steps=steps_of(recipe.experiment),
+        published_steps=steps_of(recipe.experiment) if recipe.steps_published else None,
         scores=[as_score(at, scores, recipe.published.get(at)) for at, scores in found.items()],
         wall_seconds=clock.seconds(),
         meter=meter,

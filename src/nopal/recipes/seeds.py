@@ -38,6 +38,7 @@ def run_seeds(
     partitions: int | None = None,
     episodes: int = 1000,
     encoder: Path | None = None,
+    data: Path | None = None,
     console: Console,
 ) -> list[Path]:
     """As `run_recipe` for each seed, whose files go into `folder_of(seed)`; but they are meta-trained together, and an
@@ -50,7 +51,7 @@ def run_seeds(
         raise NopalError(f"The recipe {recipe.name} trains nothing that a seed could change; run it with one seed.")
     given = given_encoder(recipe, encoder) if encoder else None
     from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
-    source = open_tasks(recipe.data, recipe.experiment, given)
+    source = open_tasks(recipe.data, recipe.experiment, given, data)
     folders = [folder_of(seed) for seed in seeds]
     if not resume:
         for folder in folders:

@@ -8,31 +8,44 @@ difficult as those, none of them in the test (None where there are none); and `t
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from nopal.data.download import cache_folder, data_folder
 from nopal.data.images import Splits
+from nopal.data.poses import PoseSet, load_poses
+from nopal.data.poses.arrays import Part
+from nopal.data.poses.collecting import render_poses
 from nopal.encoders import Encoder
 from nopal.errors import NopalError
+from nopal.partitions import Partitions, from_classes
 from nopal.recipes.measuring import labelled
 from nopal.recipes.options import Experiment, TrainingOptions
-from nopal.recipes.pipeline import Encoded, class_tasks, make_partitions
+from nopal.recipes.pipeline import Encoded, class_tasks, make_partitions, undone_if_refused
 from nopal.recipes.recipe import Difficulty
-from nopal.recipes.sources import load_splits
-from nopal.recipes.task_options import SinusoidTasks
+from nopal.recipes.sources import NAMED, load_splits
+from nopal.recipes.task_options import Classes, PoseTasks, SinusoidTasks
 from nopal.runs import RunFolder
+from nopal.tasks import Augmented, Poses
 from nopal.training import Tasks
+
+VALIDATION = "-validation"
+"""Ends the name of data whose held-back part takes the place of the test, to choose hyper-parameters by."""
+MODELS = "pascal3d_cad.zip"
+POSE_QUERIES = 15
 
 
 class ImageTasks:
     """Classes of labelled images; meta-training tasks may come from partitions instead. Runs that go side by side share
     the images and what was encoded."""
 
-    def __init__(self, splits: Splits, given: Encoder | None = None):
-        self.splits, self._given = splits, given
+    def __init__(self, splits: Splits, options: Classes = Classes(), given: Encoder | None = None):
+        self.splits, self._options, self._given = splits, options, given
         self._x = jnp.asarray(splits.train.images)
         self._encoded: Encoded = {}
         self._made: dict[Any, Any] = {}
@@ -45,9 +58,18 @@ class ImageTasks:
     def training(self, run: RunFolder, experiment: Experiment) -> Tasks:
         how = experiment.partitions
         if how not in self._made:
-            encoder = self._given or experiment.encoder
-            self._made[how] = make_partitions(run, self.splits.train, encoder, how, self._encoded)
-        return class_tasks(run, self._x, self._made[how])
+            self._made[how] = self._partitions(run, experiment)
+        tasks = class_tasks(run, self._x, self._made[how])
+        return Augmented(tasks) if self._options.augmented else tasks
+
+    def _partitions(self, run: RunFolder, experiment: Experiment) -> Partitions:
+        if experiment.partitions is None and experiment.training and self._options.exclusivity != "inter_shuffle":
+            labels, way = self.splits.train.need_labels(), experiment.training.way
+            # Which class bears which label belongs to the data, and is the same for all seeds.
+            with undone_if_refused(run):
+                return from_classes(labels, way=way, exclusivity=self._options.exclusivity, key=jax.random.key(0))
+        encoder = self._given or experiment.encoder
+        return make_partitions(run, self.splits.train, encoder, experiment.partitions, self._encoded)
 
     def validation(self, training: TrainingOptions) -> Tasks | None:
         images = self.splits.validation
@@ -60,7 +82,8 @@ class ImageTasks:
 class GivenTasks:
     """Task distributions that need no run to be made."""
 
-    train: Callable[[TrainingOptions], Tasks]
+    train: Callable[[int, int], Tasks]
+    """from the numbers of support and query examples"""
     held_out: Callable[[int], Tasks] | None
     """from the number of support examples"""
     test: Callable[[Difficulty], Tasks]
@@ -69,7 +92,7 @@ class GivenTasks:
     def training(self, run: RunFolder, experiment: Experiment) -> Tasks:
         if experiment.training is None:
             raise NopalError("These tasks are for learners that are meta-trained; the recipe names no training.")
-        return self.train(experiment.training)
+        return self.train(experiment.training.shot, experiment.training.query)
 
     def validation(self, training: TrainingOptions) -> Tasks | None:
         return self.held_out(training.shot) if self.held_out else None
@@ -78,15 +101,60 @@ class GivenTasks:
 TaskSource = ImageTasks | GivenTasks
 
 
-def open_tasks(data: str, experiment: Experiment, given: Encoder | None = None) -> TaskSource:
-    """The tasks that an experiment asks for, on the data of that name; `given` is an encoder that is fitted already."""
+def open_tasks(data: str, experiment: Experiment, given: Encoder | None = None, file: Path | None = None) -> TaskSource:
+    """The tasks that an experiment asks for, on the data of that name; `given` is an encoder that is fitted already,
+    `file` one of rendered poses."""
     options = experiment.tasks
     if isinstance(options, SinusoidTasks):
-        told = options.told(1, 1)
-        return GivenTasks(
-            lambda training: options.told(training.shot, training.query),
-            options.mistold,
-            lambda at: options.mistold(at[1]),
-            told.sample(jax.random.key(0)).query.x.shape[1:],
-        )
-    return ImageTasks(load_splits(data), given)
+        shape = options.told(1, 1).sample(jax.random.key(0)).query.x.shape[1:]
+        return GivenTasks(options.told, options.mistold, lambda at: options.mistold(at[1]), shape)
+    if isinstance(options, PoseTasks):
+        return poses_of(load_poses(file or rendered_poses()), options, held_back=data.endswith(VALIDATION))
+    return ImageTasks(splits_of(data), options, given)
+
+
+def splits_of(data: str) -> Splits:
+    """A data set by name; where that ends in -validation, the part for it takes the place of the test."""
+    name = data.removesuffix(VALIDATION)
+    if data in NAMED or name == data:
+        return load_splits(data)
+    splits = load_splits(name)
+    if splits.validation is None:
+        raise NopalError(f"Nothing of {name} is held back for validation; choose hyper-parameters on other data.")
+    return Splits(splits.train, None, splits.validation)
+
+
+def poses_of(poses: PoseSet, options: PoseTasks, *, held_back: bool) -> GivenTasks:
+    """Tasks of rendered objects; where some are held back, they take the place of those of the test, and no other
+    object of the test has a part in anything."""
+
+    @functools.cache
+    def tasks(part: Part, shot: int, query: int) -> Poses:
+        chosen = poses.part(part)
+        return Poses(chosen.images, chosen.angles, shot, query, options.kind, options.turn)
+
+    @functools.cache
+    def train(shot: int, query: int) -> Tasks:
+        found = tasks("fitting" if held_back else "train", shot, query)
+        return Augmented(found) if options.augmented else found
+
+    def test(at: Difficulty) -> Tasks:
+        return tasks("validation" if held_back else "test", at[1], POSE_QUERIES)
+
+    return GivenTasks(train, None, test, (*poses.images.shape[2:4], 1))
+
+
+def rendered_poses() -> Path:
+    """The file of poses of the CAD models in the data folder, rendered as published but for the centre that objects
+    turn about; it is kept in the cache folder."""
+    kept = cache_folder() / "poses.npz"
+    if not kept.exists():
+        models = data_folder() / MODELS
+        if not models.is_file():
+            raise NopalError(
+                f"There are no CAD models at {models}; put them there, or name a file of `nopal poses render` by "
+                "--data."
+            )
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        render_poses(models, kept)
+    return kept
