@@ -111,7 +111,7 @@ def prepare(file: Path, cores: int) -> tuple[Callable[[], None], dict[str, float
         norms = {f"norm {i}": float(optax.tree.norm(of_network)) for i, of_network in enumerate(gradient)}
         found = {"loss": float(losses["loss"]), "critic_loss": float(losses["critic_loss"])} | norms
 
-    step = ACAIStep(pixels, options, mesh, group_size(options.batch, mesh))
+    step = ACAIStep(pixels, key, options, mesh, group_size(options.batch, mesh))
     step, state, key = replicate((step, state, key), mesh)
 
     def advance() -> None:

@@ -103,6 +103,16 @@ def test_stages(stages: Path, here: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "](../stages/run/results/evaluation/" in (here / "docs" / "results.md").read_text()
 
 
+def test_images_are_embedded_by_a_file_or_a_run(stages: Path, here: Path) -> None:
+    assert go("encode new.npz new-vectors.npz --by stages/vectors.encoder.npz") == 0
+    encoder = nopal.encoders.load_encoder(stages / "vectors.encoder.npz")
+    with np.load(here / "new-vectors.npz") as file:
+        np.testing.assert_array_equal(file["Z"], encoder(file["X"]))
+    assert go("encode new.npz features.npz --by stages/run") == 0
+    made = nopal.encoders.load_encoder(here / "features.encoder.npz").made
+    assert (made["encoder"], made["images"], made["data"]) == ("MetaLearned", 120, "new.npz")
+
+
 def test_partitions_have_a_page_or_their_numbers(stages: Path, here: Path) -> None:
     line = "partition stages/vectors.npz other.npz --partitions 2 --min-members 6"
     assert go(f"{line} --how hyperplanes --clusters 3 --margin 0.1 --report other.html") == 0
@@ -207,6 +217,9 @@ def test_killed_and_resumed(stages: Path, here: Path) -> None:
         ("evaluate photos new.npz --at five", "'five' is no difficulty; expected way x shot"),
         ("report", "No run folder was named"),
         ("table --results nowhere", "There is no folder nowhere"),
+        ("encode letters.npz x.npz --by nowhere", "There is no file nowhere"),
+        ("run omniglot-raw-knn --rounds 2", "omniglot-raw-knn meta-trains on no clusters of vectors"),
+        ("run omniglot-raw-cactus-maml --rounds 2 --seeds 2", "2 rounds were asked for with 2 seeds"),
         ("run nothing", "There is no recipe named 'nothing'"),
         ("predict nowhere support queries", "There is no folder nowhere"),
         ("predict nowhere support queries --out empty", "The file empty can't be written (it is a folder)"),

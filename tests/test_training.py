@@ -8,16 +8,22 @@ import optax
 import pytest
 
 from nopal.errors import NopalError
+from nopal.evaluation import evaluate
 from nopal.learners.maml import MAML
+from nopal.learners.meta_regularisation import MetaRegularised
 from nopal.learners.protonet import ProtoNet
 from nopal.nets.conv4 import Conv4
+from nopal.nets.mean_field import MeanField
+from nopal.nets.mlp import MLP
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Normalisation
 from nopal.partitions import from_labels
+from nopal.runs import Checkpoints
+from nopal.seeds import train_seeds
 from nopal.tasks.classification import Classification
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Categorical
-from nopal.training import calibrate, initial_state, make_optimiser, mesh_for, train
+from nopal.training import MetaStep, calibrate, initial_state, make_optimiser, mesh_for, train
 
 
 class Embed(Network):
@@ -213,3 +219,78 @@ def test_devices_without_a_task_are_left_out_where_examples_cannot_be_shared():
     assert mesh_for(learner(), 1, 2).size == 2
     assert mesh_for(MAML(Conv4((16, 16, 1), 3, key=jax.random.key(0))), 1, 2).size == 1
     assert mesh_for(MAML(Conv4((16, 16, 1), 3, key=jax.random.key(0))), 3, 2).size == 2
+
+
+def test_adam_begun_anew_moves_by_the_rate_whatever_the_gradient() -> None:
+    optimiser = make_optimiser(0.1, fresh=("first.*",))
+    kept = make_optimiser(0.1)
+    weights = {"first": {"kernel": jnp.zeros(3)}, "second": {"kernel": jnp.zeros(3)}}
+    state, other = optimiser.init(weights), kept.init(weights)
+    for slope in ([1.0, -1e-3, 0.0], [1e-3, -1.0, 2.0]):
+        gradient = {name: {"kernel": jnp.array(slope)} for name in weights}
+        update, state = optimiser.update(gradient, state, weights)
+        expected, other = kept.update(gradient, other, weights)
+        signs = -0.1 * np.sign(slope)
+        np.testing.assert_allclose(update["first"]["kernel"], signs, rtol=1e-3)
+        np.testing.assert_allclose(update["second"]["kernel"], expected["second"]["kernel"], rtol=1e-6)
+
+
+def test_adam_begun_anew_has_no_schedule() -> None:
+    with pytest.raises(NopalError, match="fixed rate"):
+        make_optimiser(lambda step: 0.1, fresh=("*",))
+
+
+# A learner with noise in it.
+
+
+def noisy(**options):
+    """MR-MAML on twelve features in small."""
+    first, second = jax.random.split(jax.random.key(2))
+    encoder = MeanField(MLP(6, 4, hidden=(), key=first), scale=0.3)
+    head = MAML(MLP(4, 3, hidden=(), key=second), inner_rate=0.1, inner_steps=1)
+    return MetaRegularised(encoder, head, **({"beta": 1e-3} | options))
+
+
+@pytest.mark.parametrize(("draws", "devices"), [("step", 2), ("call", 1)])
+def test_a_step_through_what_was_drawn_for_it_goes_down_the_gradient_of_the_mean_loss(draws, devices):
+    before, tasks, key, sgd = noisy(draws=draws), toy(), jax.random.key(3), optax.sgd(1.0)
+
+    @eqx.filter_jit
+    @eqx.filter_grad
+    def whole(learner):
+        learner = learner.for_step(jax.random.fold_in(key, 3))
+        total = 0.0
+        for i in range(3):
+            draw, noise = jax.random.split(jax.random.fold_in(key, i))
+            total += learner.loss(tasks.sample(draw), key=noise)[0] / 3
+        return total
+
+    expected = eqx.apply_updates(before, jax.tree.map(jnp.negative, whole(before)))
+    step = MetaStep(tasks, sgd, 3, mesh_for(before, 3, devices))
+    after, metrics = eqx.filter_jit(step)(initial_state(before, sgd), key)
+    assert_close(after.learner, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(metrics["kl"], before.encoder.weights.kl, rtol=1e-5)
+    assert not np.allclose(
+        after.learner.encoder.weights.rho.layers[0].kernel, before.encoder.weights.rho.layers[0].kernel
+    )
+
+
+def test_a_noisy_learner_is_trained_resumed_from_disk_and_trained_with_other_seeds_bit_for_bit(tmp_path):
+    options = {"steps": 4, "tasks_per_step": 2, "chunk": 2, "optimiser": ADAM}
+    checkpoints = Checkpoints(tmp_path)
+    keys = [jax.random.key(5), jax.random.key(6)]
+    hooks = [lambda moment: checkpoints.save(moment.step, moment.state) if moment.step == 2 else None]
+    whole = [train(noisy(), toy(), key=keys[0], hooks=hooks, devices=1, at_once=1, **options)]
+    state = checkpoints.restore(initial_state(noisy(), ADAM))
+    resumed = train(noisy(), toy(), key=keys[0], state=state, start=2, devices=1, at_once=1, **options)
+    assert_close(resumed, whole[0], rtol=0)
+    whole.append(train(noisy(), toy(), key=keys[1], devices=1, at_once=1, **options))
+    tasks = toy()
+    together = train_seeds([noisy()] * 2, tasks, keys=keys, devices=1, at_once=1, vectorise_seeds=False, **options)
+    assert_close(together, whole, rtol=0)
+    assert not np.allclose(
+        whole[0].encoder.weights.mean.layers[0].kernel, noisy().encoder.weights.mean.layers[0].kernel
+    )
+    scores = evaluate(noisy(samples=2), tasks, key=keys[0], episodes=4, devices=1)
+    assert ((scores.values >= 0) & (scores.values <= 1)).all()
+    assert scores.statistics == "support"

@@ -97,6 +97,7 @@ def encode(
     *,
     split: Split = "train",
     encoder: EncoderOptions = EncoderOptions(),
+    by: Path | None = None,
     size: int | None = None,
     resume: bool = False,
 ) -> None:
@@ -107,16 +108,22 @@ def encode(
         out: the .npz file to write, with X (images), Y (labels, where there are any) and Z (vectors)
         split: which part of a named data set
         encoder: what turns an image into a vector
+        by: the file of an encoder that was fitted before, or the run folder of a learner whose network to take, in
+            place of a new one
         size: resize a folder's images to this many pixels a side
         resume: where the encoder is trained, go on from its last checkpoint
     """
     from nopal.data import save_arrays
     from nopal.recipes.encoding import fit_encoder
+    from nopal.recipes.rounds import encoder_at
     from nopal.recipes.sources import load_images, name_of
 
     check_archive(out)
-    images = load_images(source, split=split, size=size)
-    fitted = fit_encoder(images, encoder, name_of(source), folder=out.with_suffix(".encoder"), resume=resume)
+    images, data = load_images(source, split=split, size=size), name_of(source)
+    if by:
+        fitted = encoder_at(by, images, data)
+    else:
+        fitted = fit_encoder(images, encoder, data, folder=out.with_suffix(".encoder"), resume=resume)
     vectors = fitted(images.images)
     save_arrays(out, images, vectors)
     kept = fitted.save(out.with_suffix(".encoder.npz"))
@@ -298,6 +305,7 @@ def fit(
     partitions: PartitionOptions = PartitionOptions(partitions=20),
     learner: LearnerChoice = ProtoNetOptions(),
     training: TrainingOptions = TrainingOptions(tasks_per_step=1, steps=2000),
+    rounds: int = 1,
     skip_unreadable: bool = False,
     resume: bool = False,
     together: Together = Processes(),
@@ -313,16 +321,20 @@ def fit(
         partitions: how to cluster
         learner: which learner, and its options
         training: how to meta-train
+        rounds: more than 1: embed again with the learner's network, cluster again, meta-train again, each round in a
+            folder of its own in OUT
         skip_unreadable: leave out files that can't be read
         resume: go on from the last checkpoint in OUT
         together: several processes
     """
     together.join()
     from nopal.recipes.fitting import fit_folder
+    from nopal.recipes.rounds import round_folder
 
-    fit_folder(folder, out, size, encoder, partitions, learner, training, skip_unreadable, resume, console)
-    say(f"The learner: {out}")
-    say(f"Now sort a few examples into one folder per class and run: nopal predict {out} SUPPORT IMAGES")
+    fit_folder(folder, out, size, encoder, partitions, learner, training, skip_unreadable, resume, console, rounds)
+    last = out if rounds == 1 else round_folder(out, rounds)
+    say(f"The learner: {last}")
+    say(f"Now sort a few examples into one folder per class and run: nopal predict {last} SUPPORT IMAGES")
 
 
 def predict(
@@ -387,6 +399,7 @@ def run_recipe(
     budget: Budget = "demo",
     seed: int = 0,
     seeds: int = 1,
+    rounds: int = 1,
     steps: int | None = None,
     partitions: int | None = None,
     out: Path | None = None,
@@ -405,6 +418,8 @@ def run_recipe(
         budget: demo takes minutes, hour about an hour on two cores, published what the paper took
         seed: of clustering, weights and tasks
         seeds: train as many seeds together, from `seed` on, each in a folder of its own
+        rounds: more than 1: embed again with the learner's network, cluster again, meta-train again; a folder and a
+            record each
         steps: meta-training steps, in place of the budget's
         partitions: how many times to cluster, in place of the published number
         out: the run folder; runs/NAME-BUDGET-SEED by default, and OUT-SEED where there are several seeds
@@ -417,11 +432,14 @@ def run_recipe(
         together: several processes
     """
     from nopal.recipes import running
+    from nopal.recipes.rounds import run_rounds
     from nopal.recipes.seeds import run_seeds
 
     if seeds < 1:
         raise NopalError(f"The number of seeds is {seeds}; expected at least 1.")
     recipes = running.find_recipes(name)
+    if rounds != 1 and (seeds > 1 or len(recipes) > 1):
+        raise NopalError(f"{rounds} rounds were asked for with {seeds} seeds; run one seed of one recipe at a time.")
     together.join()
     options: dict[str, Any] = {
         "resume": resume,
@@ -437,12 +455,14 @@ def run_recipe(
         base = alone or (out or Path("runs")) / f"{recipe.name}-{budget}"
         folders = {number: Path(f"{base}-{number}") for number in range(seed, seed + seeds)}
         recipe = running.held_back(recipe) if validation else recipe
-        if seeds == 1:
-            record = running.run_recipe(recipe, budget, alone or folders[seed], results, seed=seed, **options)
-            say(f"The record: {record}")
+        if rounds != 1:
+            folder = out or Path(f"{base}-{seed}-rounds")
+            records = run_rounds(recipe, budget, folder, results, rounds=rounds, seed=seed, **options)
+        elif seeds == 1:
+            records = [running.run_recipe(recipe, budget, alone or folders[seed], results, seed=seed, **options)]
         else:
             records = run_seeds(recipe, budget, folders.__getitem__, results, seeds=list(folders), **options)
-            say("The records: " + ", ".join(map(str, records)))
+        say(("The record: " if len(records) == 1 else "The records: ") + ", ".join(map(str, records)))
 
 
 def meter(
@@ -458,7 +478,8 @@ def meter(
 
     Args:
         run: the run folder
-        source: the images it was trained on, where no recipe says which: a folder, an .npz file, or a data set by name
+        source: what it was trained on, where no recipe says so: a folder, an .npz file (also of poses), or a data set
+            by name
         partitions: the file of `nopal partition` that it was trained on, or the word labels; the run's own by default
         episodes: tasks
     """

@@ -93,7 +93,8 @@ def predict(
 
 @eqx.filter_jit
 def _adapted(learner: MetaLearner, support: Examples) -> Predictor:
-    return learner.adapt(support)
+    # What is drawn is always the same, so that predictions can be repeated.
+    return learner.adapt(support, key=jax.random.key(0))
 
 
 @eqx.filter_jit

@@ -16,6 +16,7 @@ from nopal.errors import NopalError
 from nopal.learners.learner import CoupledLearner, MetaLearner
 from nopal.loop import Hook, run
 from nopal.mapping import Inside, device_mesh, mean_over_tasks, replicate, share_examples
+from nopal.nets.parameters import split_parameters
 from nopal.tasks.episode import Episode
 from nopal.tasks.target import Target
 
@@ -104,7 +105,6 @@ def _split(learner: MetaLearner) -> tuple[PyTree, PyTree]:
 
 
 Decay = Literal["times_rate", "per_step"]
-Optimiser = Literal["adam", "sign"]
 
 
 def make_optimiser(
@@ -112,7 +112,7 @@ def make_optimiser(
     clip: float | None = None,
     weight_decay: float | None = None,
     decay: Decay = "times_rate",
-    kind: Optimiser = "adam",
+    fresh: tuple[str, ...] = (),
 ) -> optax.GradientTransformation:
     """Adam; `clip` limits every entry of the gradient to [-clip, clip], as published for RGB images (with 10).
 
@@ -120,18 +120,26 @@ def make_optimiser(
     `weight_decay` times the rate ("times_rate", as in PyTorch and optax) or by `weight_decay` itself ("per_step", as in
     TensorFlow's contrib package and so in the code of Yin et al. 2020, where 0.001 is 2.0 of the other kind).
 
-    The kind "sign" is a new Adam in every step, as Yin et al. train MR-MAML on sinusoids: every weight moves by the
-    rate, so that weights of which a step's data say nothing go to 0 at full speed, however small the penalty.
+    For the parameters that the patterns `fresh` name, Adam begins anew in every step, as it does by accident in the
+    sinusoid notebook of Yin et al.: each moves by the whole rate against the sign of its gradient, however small.
+    Raises `NopalError` where these patterns go together with a schedule.
     """
-    # The epsilon is that of Keras.
-    sign = optax.stateless(lambda updates, _: jax.tree.map(lambda g: g / (jnp.abs(g) + 1e-7), updates))
-    parts = [optax.scale_by_adam() if kind == "adam" else sign]
-    if weight_decay and decay == "times_rate":
-        parts.append(optax.add_decayed_weights(weight_decay))
-    descent = optax.chain(*parts, optax.scale_by_learning_rate(rate))
-    before = [] if clip is None else [optax.clip(clip)]
-    after = [optax.add_decayed_weights(-weight_decay)] if weight_decay and decay == "per_step" else []
-    return optax.chain(*before, descent, *after) if before or after else descent
+    parts = [] if clip is None else [optax.clip(clip)]
+    adam = optax.adamw(rate, weight_decay=weight_decay) if weight_decay and decay == "times_rate" else optax.adam(rate)
+    if fresh:
+        if callable(rate):
+            raise NopalError("An Adam that begins anew in every step takes a fixed rate; give a number.")
+        anew = optax.stateless(lambda g, _: jax.tree.map(lambda g: -rate * g / (jnp.abs(g) + 1e-7), g))
+
+        def kinds(parameters: PyTree) -> PyTree:
+            chosen, rest = split_parameters(parameters, fresh)
+            return eqx.combine(jax.tree.map(lambda _: "anew", chosen), jax.tree.map(lambda _: "kept", rest))
+
+        adam = optax.partition({"anew": anew, "kept": adam}, kinds)
+    parts.append(adam)
+    if weight_decay and decay == "per_step":
+        parts.append(optax.add_decayed_weights(-weight_decay))
+    return parts[0] if len(parts) == 1 else optax.chain(*parts)
 
 
 def initial_state(learner: MetaLearner, optimiser: optax.GradientTransformation) -> TrainState:

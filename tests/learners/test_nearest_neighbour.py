@@ -12,9 +12,9 @@ from nopal.tasks.episode import Examples
 from nopal.tasks.target import Categorical
 
 
-def predict(k, support, y, x, way):
+def predict(k, support, y, x, way, most=None):
     examples = Examples(np.asarray(support, np.float32), np.asarray(y), Categorical(way))
-    return NearestNeighbour(k).adapt(examples)(jnp.asarray(x, jnp.float32))
+    return NearestNeighbour(k, most).adapt(examples)(jnp.asarray(x, jnp.float32))
 
 
 @pytest.mark.parametrize("k", [1, 3, 6])
@@ -28,6 +28,21 @@ def test_it_agrees_with_scikit_learn_also_where_votes_tie(k):
     assert (votes.sum(1) == k).all()
     if k > 1:
         assert ((votes == votes.max(1, keepdims=True)).sum(1) > 1).mean() > 0.1
+
+
+def test_a_grid_of_numbers_is_one_program_with_the_same_votes():
+    draw = np.random.default_rng(0)
+    support, y, x = draw.normal(size=(25, 4)), np.repeat(np.arange(5), 5), jnp.asarray(draw.normal(size=(30, 4)))
+    examples, made = Examples(np.asarray(support, np.float32), y, Categorical(5)), []
+
+    @eqx.filter_jit
+    def votes(learner):
+        made.append(learner.most)
+        return learner.adapt(examples)(x)
+
+    for k in (1, 3, 15):
+        np.testing.assert_array_equal(votes(NearestNeighbour(k, most=15)), predict(k, support, y, x, 5))
+    assert made == [15]
 
 
 def test_a_tied_vote_goes_to_the_smallest_label_not_to_the_nearest():
@@ -57,6 +72,8 @@ def test_it_normalises_nothing():
 def test_what_it_cannot_do_is_refused():
     with pytest.raises(NopalError, match="number of neighbours is 0; expected at least 1"):
         NearestNeighbour(0)
+    with pytest.raises(NopalError, match="number of neighbours is 3; expected at least 1, and 2 at most"):
+        NearestNeighbour(3, most=2)
     with pytest.raises(
         NopalError, match="3 neighbours were asked for, but the support set has 2 examples; ask for fewer"
     ):

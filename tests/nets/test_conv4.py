@@ -10,7 +10,15 @@ from jax import lax
 from nopal.errors import NopalError
 from nopal.nets.conv4 import Conv4
 
-PLACES = [("stride", 28, 2), ("stride", 84, 6), ("stride", 105, 7), ("pool", 28, 1), ("pool", 84, 5), ("pool", 105, 6)]
+PLACES = [
+    ("stride", 28, 2),
+    ("stride", 84, 6),
+    ("stride", 105, 7),
+    ("pool", 28, 1),
+    ("pool", 84, 5),
+    ("pool", 105, 6),
+    ("none", 14, 14),
+]
 
 
 @eqx.filter_jit
@@ -48,7 +56,7 @@ def test_images_that_vanish_are_refused():
         shapes((15, 28, 1), downsample="pool")
 
 
-@pytest.mark.parametrize("downsample", ["stride", "pool"])
+@pytest.mark.parametrize("downsample", ["stride", "pool", "none"])
 def test_layers_come_in_the_published_order(downsample):
     """Convolution, bias, normalisation, ReLU, pooling, written out with XLA's own functions."""
     draw = np.random.default_rng(0)

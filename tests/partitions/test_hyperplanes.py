@@ -11,6 +11,7 @@ from nopal.partitions import from_hyperplanes, hyperplanes
 from nopal.tasks import Classification
 
 KEY = jax.random.key(0)
+PLAIN = np.zeros(6, np.float32), 1.0
 Z = 2 * np.random.default_rng(0).normal(size=(2000, 6)).astype(np.float32)
 
 
@@ -23,13 +24,29 @@ def test_cells_are_binary_numbers_of_sides() -> None:
 
 def test_every_cell_is_an_intersection_of_half_spaces() -> None:
     margin = 0.3
-    above, outside = hyperplanes._splits(Z, 20, margin, 0.8, 60, 5, np.random.default_rng(1))
+    above, outside = hyperplanes._splits(Z, 20, margin, 0.8, 60, 5, np.random.default_rng(1), PLAIN)
     normals, points = np.random.default_rng(1).uniform(-1, 1, (2, 20, 6))
     for split, (normal, point) in enumerate(zip(normals, 0.8 * points)):
         signed = (Z - point) @ (normal / np.linalg.norm(normal))
         clear = abs(abs(signed) - margin) > 1e-5
         assert (outside[split] == (abs(signed) >= margin))[clear].all()
         assert (above[split] == (signed > 0))[clear & outside[split]].all()
+
+
+def test_in_units_of_the_spread_neither_scale_nor_place_matter() -> None:
+    z = Z.astype(np.float64)
+    mean, spread = hyperplanes.mean_and_spread(300 + 50 * z)
+    np.testing.assert_allclose(mean, 300 + 50 * z.mean(0), rtol=1e-6)
+    assert spread == pytest.approx(50 * np.sqrt(z.var(0).mean()))
+    choices = {"way": 5, "partitions": 3, "margin": 0.3, "splits": 30, "key": KEY}
+    expected = from_hyperplanes((z - z.mean(0)) / np.sqrt(z.var(0).mean()), **choices)
+    found = from_hyperplanes(300 + 50 * z, **choices, unit="spread")
+    assert (found.assignments != expected.assignments).mean() < 1e-3
+    assert json.loads(found.made)["unit"] == "spread"
+    with pytest.raises(NopalError, match="hyperplanes have fewer than 60 of the 2000 vectors"):
+        from_hyperplanes(300 + 50 * z, **choices, retries=0)
+    with pytest.raises(NopalError, match="All 9 vectors are the same and have no spread"):
+        from_hyperplanes(np.ones((9, 2)), unit="spread", key=KEY)
 
 
 def test_partitions_have_way_cells_and_leave_the_margin_out() -> None:
@@ -68,10 +85,10 @@ def test_hyperplanes_at_a_point_or_through_the_origin() -> None:
 
 
 def test_hyperplanes_beside_all_vectors_are_drawn_again() -> None:
-    above, outside = hyperplanes._splits(Z, 50, 0.0, 30.0, 60, 1000, np.random.default_rng(0))
+    above, outside = hyperplanes._splits(Z, 50, 0.0, 30.0, 60, 1000, np.random.default_rng(0), PLAIN)
     assert outside.all()
     assert (np.minimum(above.sum(1), (~above).sum(1)) >= 60).all()
-    first = hyperplanes._splits(Z, 50, 0.0, 30.0, 0, 0, np.random.default_rng(0))[0]
+    first = hyperplanes._splits(Z, 50, 0.0, 30.0, 0, 0, np.random.default_rng(0), PLAIN)[0]
     assert np.minimum(first.sum(1), (~first).sum(1)).min() < 60
 
 

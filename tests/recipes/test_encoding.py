@@ -43,7 +43,9 @@ def test_what_is_left_behind(whole: Path, images: ImageSet) -> None:
     assert [line.split(",")[0] for line in lines[1:]] == ["5", "10"]
     for name in ("reconstructions.png", "interpolations.png"):
         assert (whole / name).read_bytes().startswith(b"\x89PNG")
-    assert load_encoder(whole / "encoder.npz")(images.images).shape == (24, 48)
+    encoder = load_encoder(whole / "encoder.npz")
+    assert encoder(images.images).shape == (24, 48)
+    assert encoder.made["seconds"] == float((whole / "seconds.txt").read_text())
 
 
 def test_a_report_shows_it(whole: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What `fit_folder` refuses; that it works is a test of the command line."""
+"""What `fit_folder` refuses, and rounds; that it works at all is a test of the command line."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from PIL import Image
 from rich.console import Console
 
 from nopal import NopalError
+from nopal.encoders import load_encoder
 from nopal.recipes.fitting import fit_folder
 from nopal.recipes.options import EncoderOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
 
@@ -19,11 +20,11 @@ TRAINING = TrainingOptions(way=2, query=1, tasks_per_step=1, steps=2)
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Ten images of noise."""
+    """Five dark images of noise, and five bright ones."""
     folder = tmp_path / "photos"
     folder.mkdir()
-    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (10, 8, 8), np.uint8)):
-        Image.fromarray(pixels).save(folder / f"{i}.png")
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 100, (10, 8, 8), np.uint8)):
+        Image.fromarray(pixels + np.uint8(150 * (i % 2))).save(folder / f"{i}.png")
     return folder
 
 
@@ -50,6 +51,7 @@ def fit(source: Path, out: Path, **changes: Any) -> None:
         ({"learner": ProtoNetOptions(filters=0)}, "The choice filters is 0"),
         ({"learner": ProtoNetOptions()}, "Images of 8 x 8 vanish"),
         ({"size": 0}, "The size is 0"),
+        ({"rounds": 0}, "The number of rounds is 0"),
         ({"partitions": PartitionOptions(clusters=11)}, "11 clusters were asked for; expected between 1 and 10"),
         ({"partitions": PartitionOptions(clusters=10, partitions=1)}, "only 0 clusters with the 2 members"),
     ],
@@ -58,6 +60,14 @@ def test_refused_and_nothing_left_behind(photos: Path, tmp_path: Path, changes: 
     with pytest.raises(NopalError, match=sentence):
         fit(photos, tmp_path / "run", **changes)
     assert not (tmp_path / "run").exists()
+
+
+def test_rounds_have_folders_of_their_own(photos: Path, tmp_path: Path) -> None:
+    fit(photos, tmp_path / "run", rounds=2)
+    fit(photos, tmp_path / "run", rounds=3, resume=True)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["round-1", "round-2", "round-3"]
+    made = load_encoder(tmp_path / "run" / "round-3" / "encoder.npz").made
+    assert made["run"]["made"]["encoder"]["run"]["made"]["encoder"]["name"] == "raw"
 
 
 def test_a_damaged_image_is_named(photos: Path, tmp_path: Path) -> None:

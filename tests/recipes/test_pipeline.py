@@ -12,12 +12,13 @@ import pytest
 
 import nopal
 from nopal.data.images import ImageSet
+from nopal.encoders import ACAI, ACAIOptions
 from nopal.learners.learner import MetaLearner
 from nopal.loop import Moment
 from nopal.partitions import Partitions, from_labels
 from nopal.recipes import pipeline, watching
 from nopal.recipes.loading import load, steps_done
-from nopal.recipes.options import EncoderOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
+from nopal.recipes.options import EncoderOptions, PartitionOptions, ProtoNetOptions, TrainingOptions, to_plain
 from nopal.recipes.pipeline import begin_run, class_tasks, cluster, fit_encoder, meta_train
 from nopal.runs import Interrupted, RunFolder, check_writable, load_run
 
@@ -122,6 +123,29 @@ def test_what_cannot_begin_leaves_nothing(images: ImageSet, tmp_path: Path) -> N
     with pytest.raises(nopal.NopalError, match="25 clusters were asked for; expected between 1 and 24"):
         pipeline.make_partitions(run, images, EncoderOptions("raw"), PartitionOptions(clusters=25, partitions=1))
     assert not run.path.exists()
+
+
+def test_a_trained_encoder_outlives_partitions_that_are_refused(
+    images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acai = ACAIOptions(steps=1, width=8, latent_width=4, depth=2, latent=3, batch=4)
+    encoder = EncoderOptions("acai", acai=acai)
+
+    def make(clusters: int, *, resume: bool = False) -> int:
+        options = PartitionOptions(clusters=clusters, partitions=1)
+        made = {"encoder": to_plain(encoder), "partitions": to_plain(options)}
+        run = begin_run(tmp_path / "run", SHAPE, LEARNER, TRAINING, made=made, resume=resume)
+        class_tasks(run, images.images, pipeline.make_partitions(run, images, encoder, options))
+        return load_run(run.path).config["made"]["partitions"]["clusters"]
+
+    with pytest.raises(nopal.NopalError, match=r"25 clusters were asked for.* stays: go on with other .* by --resume"):
+        make(25)
+    monkeypatch.delattr(ACAI, "fit")
+    with pytest.raises(nopal.NopalError, match=r"only \d clusters with the 3 members .* stays: go on"):
+        make(24, resume=True)
+    assert make(3, resume=True) == 3
+    with pytest.raises(nopal.NopalError, match=r"has made\.partitions\.clusters = 3 and not 4"):
+        make(4, resume=True)
 
 
 def test_the_folder_of_something_else(tmp_path: Path) -> None:

@@ -128,13 +128,14 @@ def test_random_tasks_need_no_encoder(tmp_path: Path) -> None:
 
 def test_an_encoder_that_is_there_already(tmp_path: Path) -> None:
     images = NAMED["letters"]().train.images
-    kept = Raw.fit(images, data="kept").save(tmp_path / "raw.npz")
+    kept = Raw.fit(images, data="kept").noting(seconds=5000).save(tmp_path / "raw.npz")
     other = PCA.fit(images, dimensions=2).save(tmp_path / "pca.npz")
     with pytest.raises(NopalError, match=r"pca\.npz holds the encoder PCA, but letters-protonet asks for raw"):
         run(TRAINED, tmp_path, encoder=other)
     run(TRAINED, tmp_path, encoder=kept)
     (record,) = read_records(tmp_path / "results")
-    assert record["config"]["encoder"]["data"] == "kept"
+    assert (record["config"]["encoder"]["data"], record["config"]["encoder"]["seconds"]) == ("kept", 5000)
+    assert 5000 < record["wall_seconds"] < 6000
     assert (tmp_path / "run" / "encoder.npz").exists()
 
 

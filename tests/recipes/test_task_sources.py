@@ -17,21 +17,18 @@ from rich.console import Console
 import nopal
 from nopal import NopalError
 from nopal.data.images import ImageSet, Splits
-from nopal.data.poses import PoseSet
 from nopal.evaluation import evaluate
 from nopal.recipes.measuring import EVALUATION_SEED
 from nopal.recipes.options import Experiment, MAMLOptions, TrainingOptions, from_plain, to_plain
 from nopal.recipes.recipe import Published, Recipe
-from nopal.recipes.regularised_options import CNPOptions, FeatureOptions, RegularisedOptions
-from nopal.recipes.running import RECIPES, find_recipe, find_recipes, run_recipe
+from nopal.recipes.running import RECIPES, find_recipe, find_recipes, held_back, run_recipe
 from nopal.recipes.seeds import run_seeds
 from nopal.recipes.sources import NAMED
 from nopal.recipes.table import results_table
 from nopal.recipes.task_options import Classes, PoseTasks, SinusoidTasks
 from nopal.recipes.task_sources import ImageTasks, open_tasks
 from nopal.runs import Checkpoints, RunFolder, open_run, read_records
-from nopal.tasks import Gaussian
-from nopal.training import Tasks, make_optimiser
+from nopal.training import make_optimiser
 
 TASKS = SinusoidTasks()
 TRAINING = TrainingOptions(way=1, shot=4, query=3, tasks_per_step=2, steps=20, weight_decay=0.5, decay="per_step")
@@ -130,80 +127,34 @@ def test_labels_that_classes_bear_for_ever(tmp_path: Path, monkeypatch: pytest.M
     assert not borne[0] & borne[1]
     for tasks in (Classes(), Classes("fixed_labels", augmented=True)):
         assert all(set(column) == set(range(12)) for column in drawn(tasks).T)
-    held_back = open_tasks("grey-validation", Experiment(MAMLOptions(), training=training))
-    assert isinstance(held_back, ImageTasks)
-    assert held_back.splits.validation is None
+    spared = open_tasks("grey-validation", Experiment(MAMLOptions(), training=training))
+    assert isinstance(spared, ImageTasks)
+    assert spared.splits.validation is None
     monkeypatch.setitem(NAMED, "plain", lambda: Splits(images, None, images))
     with pytest.raises(NopalError, match="Nothing of plain is held back"):
         open_tasks("plain-validation", Experiment(MAMLOptions()))
-    run.path.joinpath("metrics.csv").touch()
+    run.metrics.touch()
     many = Experiment(MAMLOptions(), training=TrainingOptions(way=13), tasks=Classes("fixed_labels"))
     with pytest.raises(NopalError, match="13 labels are to be borne by 12 classes"):
         open_tasks("grey", many).training(run, many)
 
 
-@pytest.fixture
-def views(tmp_path: Path) -> Path:
-    """Six objects in eight views, each of one brightness: 0 to 3 for training, of which 3 is held back."""
-    images = np.broadcast_to(np.arange(6, dtype=np.uint8)[:, None, None, None] * 40, (6, 8, 4, 4))
-    angles = np.tile(np.linspace(0, 6, 8, dtype=np.float32), (6, 1))
-    split = ("train",) * 4 + ("test",) * 2
-    marks = np.arange(6) == 3
-    names = tuple(f"toy/{i}" for i in range(6))
-    poses = PoseSet(images, angles, np.zeros_like(angles), np.zeros_like(angles), names, split, marks)
-    return poses.save(tmp_path / "views.npz")
-
-
-def objects(tasks: Tasks) -> set[int]:
-    episodes = jax.vmap(tasks.sample)(jax.random.split(jax.random.key(0), 100))
-    return set(np.round(np.asarray(episodes.query.x)[:, 0, 0, 0, 0] * 255 / 40).astype(int).tolist())
-
-
-@pytest.mark.parametrize(("data", "train", "test"), [("p", {0, 1, 2, 3}, {4, 5}), ("p-validation", {0, 1, 2}, {3})])
-def test_objects_that_are_held_back(
-    views: Path, data: str, train: set[int], test: set[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nopal.recipes.task_sources.POSE_QUERIES", 3)
-    experiment = Experiment(MAMLOptions(), training=TrainingOptions(way=1, shot=2, query=4), tasks=PoseTasks())
-    source = open_tasks(data, experiment, file=views)
-    run = RunFolder(Path(), {}, Checkpoints(Path()))
-    found = source.training(run, experiment)
-    assert (source.shape, objects(found), objects(source.test((0, 5)))) == ((4, 4, 1), train, test)
-    assert found is source.training(run, experiment)  # the arrays of many seeds are there once
-    assert found.sample(jax.random.key(0)).support.x.shape == (2, 4, 4, 1)
-    assert found.target == experiment.tasks.target() == Gaussian(1, 0.5**0.5)
-
-
-def test_a_row_of_poses(views: Path, tmp_path: Path) -> None:
-    training = TrainingOptions(way=1, shot=2, query=2, tasks_per_step=1, steps=2)
-    learner = RegularisedOptions(CNPOptions(4, (5,)), FeatureOptions((3,), filters=(2,)), "activations", beta=0.1)
-    for kind in ("linear", "circular"):
-        tasks = PoseTasks(kind, augmented=True)  # type: ignore[arg-type]
-        recipe = Recipe("toys-cnp", kind, "toys", Experiment(learner, training=training, tasks=tasks), ((0, 2),))
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr("nopal.recipes.task_sources.POSE_QUERIES", 3)
-            places = (tmp_path / f"run-{kind}", tmp_path / "results")
-            run_recipe(recipe, "demo", *places, episodes=4, data=views, console=CONSOLE)
-        assert nopal.load(places[0]).shape == (4, 4, 1)
-    circular, linear = read_records(tmp_path / "results")
-    assert (linear["scores"][0]["points"], linear["scores"][0]["metric"]) == (2, "squared_error")
-    assert circular["config"]["tasks"] == {"method": "poses", "kind": "circular", "turn": 10.0, "augmented": True}
-    assert linear["meter"]["tasks"] == 4
-
-
-def test_poses_that_are_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NOPAL_DATA", str(tmp_path))
-    monkeypatch.setenv("NOPAL_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(NopalError, match=r"no CAD models at .*pascal3d_cad\.zip; put them there, or name a file"):
-        open_tasks("poses", find_recipe("poses-cnp").experiment)
-
-
-def test_sweeps_by_name() -> None:
-    found = find_recipes("poses-beta-mr-maml")
+def test_figures_by_name() -> None:
+    found = find_recipes("poses-figure-2-mr-maml")
     betas = [recipe.experiment.learner.beta for recipe in found]  # type: ignore[union-attr]
     assert betas == [0.0, 1e-4, 1e-3, 1e-2, 0.1, 1.0]
-    assert [recipe.published[0, 15].mean for recipe in found] == [4.6, 2.75, 2.9, 2.55, 2.25, 5.0]
+    assert len(find_recipes("omniglot-nme-1-shot-figure-10")) == 7
     assert find_recipes("sinusoids-cnp") == [find_recipe("sinusoids-cnp")]
+    with pytest.raises(NopalError, match="no recipe named 'poses-figure-3'"):
+        find_recipes("poses-figure-3")
+
+
+def test_what_is_held_back_takes_the_place_of_the_test() -> None:
+    poses = held_back(find_recipe("poses-cnp"))
+    assert (poses.data, poses.experiment.tasks, poses.published) == ("poses-validation", PoseTasks(choosing=True), {})
+    assert held_back(find_recipe("omniglot-nme-1-shot-maml")).data in NAMED
+    with pytest.raises(NopalError, match="drawn anew without end"):
+        held_back(find_recipe("sinusoids-cnp"))
 
 
 @pytest.mark.parametrize(

@@ -169,3 +169,8 @@ def test_budgets_and_times_in_words():
     assert budget_text({"steps": 0, "published_steps": None}) == "no training"
     assert budget_text({"steps": 1500, "published_steps": None}) == "1,500 steps"
     assert [time_text(s) for s in (45.2, 671.2, 5106.0)] == ["45 s", "11 min", "1 h 25 min"]
+
+
+def test_budget_with_other_batches() -> None:
+    budget = {"steps": 400, "published_steps": 30_000, "tasks_per_step": 4, "published_tasks_per_step": 10}
+    assert budget_text(budget) == "400 of 30,000 steps, 4 of 10 tasks each"

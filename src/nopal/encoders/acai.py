@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
 
 from nopal.data.images import as_float
 from nopal.data.resizing import resizing_weights
@@ -26,6 +26,7 @@ from nopal.errors import NopalError
 from nopal.loop import Hook, run
 from nopal.mapping import device_mesh, mean_over_tasks, replicate
 from nopal.nets.autoencoder import ConvDecoder, ConvEncoder
+from nopal.numerics.shuffling import shuffled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,18 +163,28 @@ def gradients(
     return (of_encoder, of_decoder, of_critic), losses
 
 
+def epoch_rows(key: PRNGKeyArray, step: Int[Array, ""], images: int, batch: int) -> Int[Array, "batch"]:
+    """The rows of a step (counted from 0): an epoch takes each image once, in an order of its own, but for the few that
+    make no whole batch; of fewer images than a batch each comes about as often."""
+    epoch, number = jnp.divmod(step, max(images // batch, 1))
+    places = (number * batch + jnp.arange(batch)) % images
+    return shuffled(jax.random.fold_in(key, epoch), places, images)
+
+
 class ACAIStep(eqx.Module):
-    """One step: a batch of images drawn with replacement, in groups of `group` that a device takes one by one."""
+    """One step: the next batch of an epoch, in groups of `group` that a device takes one by one. `key` shuffles each
+    epoch anew."""
 
     images: Shaped[Array, "n w w c"]
+    key: PRNGKeyArray
     options: ACAIOptions = eqx.field(static=True)
     mesh: Mesh = eqx.field(static=True)
     group: int = eqx.field(static=True)
 
     def __call__(self, state: ACAIState, key: PRNGKeyArray) -> tuple[ACAIState, dict[str, Array]]:
-        of_rows, of_share = jax.random.split(key)
-        rows = jax.random.randint(of_rows, (self.options.batch,), 0, len(self.images)).reshape(-1, self.group)
-        share = jax.random.uniform(of_share, (self.options.batch,), maxval=0.5).reshape(-1, self.group)
+        steps_done = optax.tree_utils.tree_get(state.optimiser, "count")
+        rows = epoch_rows(self.key, steps_done, len(self.images), self.options.batch).reshape(-1, self.group)
+        share = jax.random.uniform(key, (self.options.batch,), maxval=0.5).reshape(-1, self.group)
 
         def of_group(arrays: tuple, number: Array) -> tuple[PyTree, dict[str, Array]]:
             networks, images, rows, share = arrays
@@ -218,12 +229,13 @@ class ACAI(Encoder):
         if start > options.steps:
             raise NopalError(f"The run has done {start} steps already, more than {options.steps}; ask for as many.")
         of_weights, of_steps = jax.random.split(key)
+        of_rows, of_shares = jax.random.split(of_steps)
         state = jax.tree.map(jnp.copy, state or initial_state(images.shape[3], options, of_weights))
         parts = (np.asarray(fitted(images[i : i + BATCH], options.width)) for i in range(0, len(images), BATCH))
         pixels = jnp.asarray(np.concatenate([np.rint(255 * part).astype(np.uint8) for part in parts]))
         mesh = device_mesh(min(device_mesh(devices).size, options.batch // 2))
-        step = ACAIStep(pixels, options, mesh, group_size(options.batch, mesh))
-        step, state, on_mesh = replicate((step, state, of_steps), mesh)
+        step = ACAIStep(pixels, of_rows, options, mesh, group_size(options.batch, mesh))
+        step, state, on_mesh = replicate((step, state, of_shares), mesh)
         trained = run(step, state, on_mesh, options.steps, start=start, chunk=chunk, hooks=hooks)
         networks = jax.tree.map(jnp.asarray, jax.device_get((trained.encoder, trained.decoder)))
         made = describe("ACAI", images, data, **dataclasses.asdict(options))

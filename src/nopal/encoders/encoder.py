@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 import json
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import equinox as eqx
 import jax
@@ -16,6 +17,8 @@ from jaxtyping import Array, Float, Float32, Shaped
 from nopal.archive import read_archive, write_archive
 from nopal.data.images import as_float
 from nopal.errors import NopalError
+
+E = TypeVar("E", bound="Encoder")
 
 KIND = "nopal encoder 1"
 BATCH = 1024
@@ -46,6 +49,10 @@ class Encoder(eqx.Module):
     def made(self) -> dict[str, Any]:
         """What made the encoder."""
         return json.loads(self.record)
+
+    def noting(self: E, **facts: Any) -> E:
+        """This encoder, with more that JSON can hold in what made it: such as the `seconds` that its training took."""
+        return dataclasses.replace(self, record=json.dumps(self.made | facts))
 
     @property
     def dimensions(self) -> int:

@@ -103,7 +103,7 @@ class AttentiveNeuralProcess(MetaLearner):
         return evidence(outputs, query, posterior.kl(self.latent(episode.support)), self.over_queries)
 
     def _predictor(self, support: Examples | None, latent: Float[Array, "l"]) -> AttentivePredictor:
-        if support is None:
+        if support is None or len(support.x) == 0:
             return AttentivePredictor(self, None, None, latent)
         return AttentivePredictor(self, self.keys(support.x)[0], self.points(support), latent)
 

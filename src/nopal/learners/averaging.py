@@ -9,13 +9,16 @@ import jax
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from nopal.errors import NopalError
-from nopal.learners.learner import Predictor
+from nopal.learners.learner import CoupledLearner, MetaLearner, Predictor
 from nopal.tasks.episode import Examples
 from nopal.tasks.target import Target
 
 
 class Averaged(eqx.Module):
-    """The mean prediction of several predictors, whose arrays have an axis for them."""
+    """The mean prediction of several predictors, whose arrays have an axis for them.
+
+    Without a target, and so without a support set, it is the mean of their outputs, be they logits or not.
+    """
 
     predictors: Predictor
     target: Target | None = eqx.field(static=True)
@@ -42,3 +45,12 @@ def check_strength(beta: float, samples: int) -> None:
         raise NopalError(f"The strength of regularisation, beta, is {beta}; expected a number from 0 on.")
     if samples < 0:
         raise NopalError(f"Predictions are to average {samples} draws; expected 0 (the means) or more.")
+
+
+def check_uncoupled(learner: MetaLearner) -> None:
+    """Raises `NopalError` for a learner whose objective couples tasks, which a learner around it would not see."""
+    if isinstance(learner, CoupledLearner):
+        raise NopalError(
+            f"The objective of {type(learner).__name__} couples the tasks of a step, which would be lost here; give a "
+            "learner whose loss is that of single tasks, such as MAML."
+        )

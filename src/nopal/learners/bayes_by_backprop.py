@@ -8,7 +8,7 @@ import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from nopal.errors import NopalError
-from nopal.learners.averaging import average_draws, check_strength
+from nopal.learners.averaging import average_draws, check_strength, check_uncoupled
 from nopal.learners.learner import Aux, MetaLearner, Predictor
 from nopal.nets.mean_field import MeanField
 from nopal.tasks.episode import Episode, Examples
@@ -35,9 +35,10 @@ class BayesByBackprop(MetaLearner):
         random: tuple[str, ...] = ("*kernel",),
         samples: int = 0,
     ):
-        """`scale` and `random` are those of `MeanField`. Raises `NopalError` for a negative `beta` or number of samples
-        and for a learner that keeps running statistics."""
+        """`scale` and `random` are those of `MeanField`. Raises `NopalError` for a negative `beta` or number of
+        samples, for a learner that keeps running statistics and for one whose objective couples tasks."""
         check_strength(beta, samples)
+        check_uncoupled(learner)
         if learner.statistics == "running":
             raise NopalError("Statistics of weights that are drawn anew can't be kept; choose other statistics.")
         self.weights, self.drawn = MeanField(learner, scale=scale, random=random), None
@@ -52,7 +53,8 @@ class BayesByBackprop(MetaLearner):
         return self.weights.mean.statistics
 
     def for_step(self, key: PRNGKeyArray) -> BayesByBackprop:
-        drawn = self.weights.sample(key), self.weights.kl
+        own, inner = jax.random.split(key)
+        drawn = self.weights.sample(own).for_step(inner), self.weights.kl
         return eqx.tree_at(lambda self: self.drawn, self, drawn, is_leaf=lambda leaf: leaf is None)
 
     def loss(self, episode: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Aux]:

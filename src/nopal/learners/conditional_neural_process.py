@@ -11,6 +11,7 @@ from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from nopal.data.images import as_float
+from nopal.errors import NopalError
 from nopal.learners.learner import Aux, MetaLearner
 from nopal.nets.mlp import MLP, Layer
 from nopal.tasks.episode import Episode, Examples
@@ -24,6 +25,7 @@ class PointEncoder(eqx.Module):
 
     lift: Layer | None
     network: MLP
+    labels: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -40,15 +42,24 @@ class PointEncoder(eqx.Module):
         self.lift = None if lift is None else MLP(labels, lift, hidden=(), deviation=deviation, key=first).layers[0]
         width = inputs + (labels if lift is None else lift)
         self.network = MLP(width, outputs, hidden=hidden, deviation=deviation, key=second)
+        self.labels = labels
 
     def __call__(self, examples: Examples) -> Float[Array, "m d"]:
+        """Raises `NopalError` for a task of another kind, or of another number of classes."""
+        if examples.target.width != self.labels:
+            raise NopalError(
+                f"The task predicts {examples.target}, but this learner was made for labels of {self.labels} numbers; "
+                "give tasks of the target that it was made for."
+            )
         labels = examples.target.encode(examples.y)
         labels = labels if self.lift is None else self.lift(labels)
         return self.network(jnp.concatenate([examples.x, labels], axis=1))[0]
 
     def mean(self, examples: Examples | None) -> Float[Array, "d"]:
         """The mean vector of the examples; 0 where there are none."""
-        return jnp.zeros_like(self.network.layers[-1].bias) if examples is None else self(examples).mean(0)
+        if examples is None or len(examples.x) == 0:
+            return jnp.zeros_like(self.network.layers[-1].bias)
+        return self(examples).mean(0)
 
 
 class ConditionalNeuralProcess(MetaLearner):

@@ -47,7 +47,7 @@ class FineTuning(MetaLearner):
 
     def loss(self, episode: Episode, *, key: PRNGKeyArray | None = None) -> tuple[Float[Array, ""], Aux]:
         support, query = episode.support, episode.query
-        outputs = self.model.network(jnp.concatenate([support.x, query.x]))[0][:, : query.target.width]
+        outputs = Adapted(self.model.network, None, query.target)(jnp.concatenate([support.x, query.x]))
         losses = query.target.loss(outputs, jnp.concatenate([support.y, query.y]))
         of_query = outputs[len(support.x) :]
         return losses.mean(), {"score": query.target.score(of_query, query.y).mean()}

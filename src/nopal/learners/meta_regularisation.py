@@ -3,6 +3,7 @@ adapted may keep only so much about its inputs, so that a task can't be solved w
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import equinox as eqx
@@ -12,12 +13,12 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
 from nopal.data.images import as_float
 from nopal.errors import NopalError
-from nopal.learners.averaging import average_draws, check_strength
+from nopal.learners.averaging import average_draws, check_strength, check_uncoupled
 from nopal.learners.learner import Aux, MetaLearner, Predictor
 from nopal.nets.mean_field import MeanField, RandomWeights
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Statistics
-from nopal.nets.stochastic import Certain, Stochastic
+from nopal.nets.stochastic import Certain, Stochastic, features_of
 from nopal.tasks.episode import Episode, Examples
 
 Draws = Literal["step", "task", "call"]
@@ -56,18 +57,21 @@ class MetaRegularised(MetaLearner):
         samples: int = 0,
     ):
         """Raises `NopalError` for a negative `beta` or number of samples, for an encoder that normalises by its batch,
-        and for features that don't fit the learner's inputs."""
+        for features that don't fit the learner's inputs, and for a learner whose objective couples tasks."""
         check_strength(beta, samples)
+        check_uncoupled(learner)
         if isinstance(encoder, MeanField):
             encoder = RandomWeights(encoder)
-        self.encoder = Certain(encoder) if isinstance(encoder, Network) else encoder
+        if isinstance(encoder, Network):
+            features_of(encoder)
+            encoder = Certain(encoder)
+        self.encoder = encoder
         self.learner, self.beta, self.draws, self.of, self.samples = learner, beta, draws, of, samples
-        blank = jax.ShapeDtypeStruct((2, *self.shape), jnp.float32)
+        blank = jax.ShapeDtypeStruct((1, *self.shape), jnp.float32)
         features = eqx.filter_eval_shape(lambda e, x: e.encode(x, jax.random.key(0))[0], self.encoder, blank)
-        wanted = jax.eval_shape(lambda: jnp.zeros((2, *learner.shape)))
-        if features.size != wanted.size:
+        if features.size != math.prod(learner.shape):
             raise NopalError(
-                f"The encoder makes {features.size // 2} features of an input, but the learner takes "
+                f"The encoder makes {features.size} features of an input, but the learner takes "
                 f"{' x '.join(map(str, learner.shape))}; give the encoder as many outputs."
             )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from nopal.data.images import as_float
 from nopal.errors import NopalError
@@ -17,12 +18,15 @@ class NearestNeighbour(Learner):
     """Each query takes the label that most of its `neighbours` nearest support vectors bear; ties go to the smallest
     label."""
 
-    neighbours: int = eqx.field(static=True)
+    neighbours: Int[Array, ""]
+    most: int = eqx.field(static=True)
 
-    def __init__(self, neighbours: int = 1):
-        if neighbours < 1:
-            raise NopalError(f"The number of neighbours is {neighbours}; expected at least 1.")
-        self.neighbours = neighbours
+    def __init__(self, neighbours: int = 1, most: int | None = None):
+        """Learners with the same `most`, at least their `neighbours`, share one compiled program."""
+        most = neighbours if most is None else most
+        if not 1 <= neighbours <= most:
+            raise NopalError(f"The number of neighbours is {neighbours}; expected at least 1, and {most} at most.")
+        self.neighbours, self.most = jnp.asarray(neighbours), most
 
     def adapt(
         self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None
@@ -31,21 +35,23 @@ class NearestNeighbour(Learner):
             raise NopalError(
                 "Nearest neighbours predict nothing without a support set; give at least one example a class."
             )
-        if self.neighbours > len(support.x):
+        if self.most > len(support.x):
             raise NopalError(
-                f"{self.neighbours} neighbours were asked for, but the support set has {len(support.x)} examples; ask "
+                f"{self.most} neighbours were asked for, but the support set has {len(support.x)} examples; ask "
                 "for fewer."
             )
-        return Neighbourhood(support, self.neighbours)
+        return Neighbourhood(support, self.neighbours, self.most)
 
 
 class Neighbourhood(eqx.Module):
     """The support vectors: inputs -> votes for each class."""
 
     support: Examples
-    neighbours: int = eqx.field(static=True)
+    neighbours: Int[Array, ""]
+    most: int = eqx.field(static=True)
 
     def __call__(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m way"]:
         flat = [as_float(rows).reshape(len(rows), -1) for rows in (x, self.support.x)]
-        _, nearest = jax.lax.top_k(-squared_distances(*flat), self.neighbours)
-        return jax.nn.one_hot(self.support.y[nearest], self.support.target.width).sum(1)
+        _, nearest = jax.lax.top_k(-squared_distances(*flat), self.most)
+        votes = jax.nn.one_hot(self.support.y[nearest], self.support.target.width)
+        return (votes * (jnp.arange(self.most) < self.neighbours)[:, None]).sum(1)

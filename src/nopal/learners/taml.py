@@ -16,7 +16,7 @@ from nopal.learners.learner import Aux, CoupledLearner
 from nopal.learners.maml import MAML, Adapted
 from nopal.nets.normalisation import Statistics
 from nopal.tasks.episode import Episode, Examples
-from nopal.tasks.target import Categorical
+from nopal.tasks.target import Categorical, Gaussian
 
 Regulariser = Literal["entropy", "theil", "atkinson", "gini"]
 
@@ -26,7 +26,8 @@ class TAML(CoupledLearner):
 
     `"entropy"` asks for uncertain predictions of the queries before the inner loop and certain ones after it; it needs
     classes. The others measure the inequality, among the tasks of a step, of the support set's loss before the inner
-    loop: Theil's index, Atkinson's (of inequality aversion 1/2), or Gini's coefficient.
+    loop: Theil's index, Atkinson's (of inequality aversion 1/2), or Gini's coefficient. They don't depend on the unit
+    of the loss, but on where its zero is: for numbers the loss is the squared error, as published.
     """
 
     maml: MAML
@@ -67,7 +68,10 @@ class TAML(CoupledLearner):
             return jnp.zeros(1)
         support = episode.support
         outputs = self.maml.answer_in_training(Episode(support, support), 0)
-        return support.target.loss(outputs, support.y).mean(keepdims=True)
+        target = support.target
+        losses = (target.score if isinstance(target, Gaussian) else target.loss)(outputs, support.y)
+        # A task that is predicted perfectly has no logarithm, and no slope of a root.
+        return losses.mean(keepdims=True) + jnp.finfo(losses.dtype).eps
 
     def couple(self, coupling: Float[Array, "tasks 1"]) -> Float[Array, ""]:
         if self.regulariser == "entropy":

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from nopal.errors import NopalError
 from nopal.nets.network import Network
-from nopal.nets.stochastic import Stochastic
+from nopal.nets.stochastic import Stochastic, features_of
 
 OverDimensions = Literal["sum", "mean"]
 
@@ -29,9 +29,8 @@ class Bottleneck(Stochastic):
     noisy: bool = eqx.field(static=True, default=True)
 
     def __check_init__(self) -> None:
-        """Raises `NopalError` where the outputs of the network can't be halved."""
-        blank = jax.ShapeDtypeStruct((2, *self.shape), jnp.float32)
-        outputs = eqx.filter_eval_shape(lambda network, x: network(x)[0], self.network, blank).shape[1]
+        """Raises `NopalError` where the network normalises by its batch, and where its outputs can't be halved."""
+        outputs = features_of(self.network)
         if outputs % 2:
             raise NopalError(
                 f"The network under a bottleneck has {outputs} outputs; expected an even number, a mean and a scale "

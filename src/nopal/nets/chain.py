@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import equinox as eqx
 from jaxtyping import Array, Float
 
-from nopal.nets.network import Network
+from nopal.errors import NopalError
+from nopal.nets.network import Network, outputs_and_moments
 from nopal.nets.normalisation import Moments
 
 
@@ -18,6 +21,13 @@ class Chain(Network):
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(self, encoder: Network, head: Network):
+        """Raises `NopalError` where the encoder's outputs don't fill the head's inputs."""
+        outputs, _ = outputs_and_moments(encoder)
+        if outputs != math.prod(head.shape):
+            raise NopalError(
+                f"The encoder makes {outputs} features of an input, but the head takes "
+                f"{' x '.join(map(str, head.shape))}; give the encoder as many outputs."
+            )
         self.encoder, self.head, self.shape = encoder, head, encoder.shape
 
     def __call__(

@@ -61,7 +61,10 @@ class ConvEncoder(Network):
             pooled = 2 if i == len(filters) - 1 else 1
             height, width = (math.ceil(n // pooled / 2) for n in (height, width))
         if min(height, width) < 1:
-            raise NopalError(f"Images of {shape[0]} x {shape[1]} are too small for this encoder; use larger ones.")
+            side = 2 ** (len(filters) - 1) + 1
+            raise NopalError(
+                f"Images of {shape[0]} x {shape[1]} are too small for this encoder; expected at least {side} x {side}."
+            )
         *keys, last = jax.random.split(key, len(filters) + 1)
         initial = jax.nn.initializers.glorot_uniform() if deviation is None else jax.nn.initializers.normal(deviation)
         inputs = (channels, *filters[:-1])

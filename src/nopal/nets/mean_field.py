@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Generic, TypeVar
 
 import equinox as eqx
@@ -12,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from nopal.errors import NopalError
 from nopal.nets.network import Network
 from nopal.nets.parameters import check_patterns, split_parameters
-from nopal.nets.stochastic import Certain, Stochastic
+from nopal.nets.stochastic import Certain, Stochastic, features_of
 
 T = TypeVar("T", bound=eqx.Module)
 
@@ -29,13 +30,16 @@ class MeanField(eqx.Module, Generic[T]):
     random: tuple[str, ...] = eqx.field(static=True)
 
     def __init__(self, module: T, *, scale: float = 0.05, random: tuple[str, ...] = ("*kernel",)):
-        """All scales begin at `scale`. Raises `NopalError` where it is not positive or a pattern names nothing."""
-        if not scale > 0:
+        """All scales begin at `scale`. Raises `NopalError` where it is not positive and finite, and for a pattern that
+        names nothing."""
+        if not 0 < scale < float("inf"):
             raise NopalError(f"The scale of the weights is {scale}; expected a number above 0, for instance 0.05.")
         check_patterns(module, random)
         kernels, _ = split_parameters(module, random)
-        self.mean, self.random = module, random
-        self.rho = jax.tree.map(lambda w: jnp.log(jnp.expm1(jnp.full(w.shape, scale, w.dtype))), kernels)
+        self.mean, self.random = module, tuple(random)
+        # The inverse of the softplus, in which no number overflows.
+        rho = scale + math.log(-math.expm1(-scale))
+        self.rho = jax.tree.map(lambda w: jnp.full(w.shape, rho, w.dtype), kernels)
 
     @property
     def scale(self) -> PyTree[Float[Array, "..."]]:
@@ -63,6 +67,10 @@ class RandomWeights(Stochastic):
     """A network with noise in its weights."""
 
     weights: MeanField[Network]
+
+    def __check_init__(self) -> None:
+        """Raises `NopalError` where the network normalises by its batch."""
+        features_of(self.weights.mean)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from nopal.nets.normalisation import Moments
@@ -22,3 +24,10 @@ class Network(eqx.Module):
     def __call__(
         self, x: Float[Array, "m ..."], statistics: tuple[Moments, ...] | None = None
     ) -> tuple[Float[Array, "m outputs"], tuple[Moments, ...]]: ...
+
+
+def outputs_and_moments(network: Network) -> tuple[int, int]:
+    """How many outputs a network has, and how many layers that normalise; nothing is computed."""
+    blank = jax.ShapeDtypeStruct((2, *network.shape), jnp.float32)
+    outputs, moments = eqx.filter_eval_shape(lambda network, x: network(x), network, blank)
+    return outputs.shape[1], len(moments)

@@ -9,7 +9,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from nopal.nets.network import Network
+from nopal.errors import NopalError
+from nopal.nets.network import Network, outputs_and_moments
 
 
 class Stochastic(eqx.Module):
@@ -60,3 +61,14 @@ class Certain(Stochastic):
     def encode(self, x: Float[Array, "m ..."], key: PRNGKeyArray) -> tuple[Float[Array, "m d"], Float[Array, "m"]]:
         features = self.network(x)[0]
         return features.reshape(len(x), -1), jnp.zeros(len(x))
+
+
+def features_of(network: Network) -> int:
+    """How many features it makes; raises `NopalError` where it normalises, for nobody keeps its statistics here."""
+    outputs, moments = outputs_and_moments(network)
+    if moments:
+        raise NopalError(
+            f"The encoder, {type(network).__name__}, normalises by its batch, so features would depend on the other "
+            "inputs; use one that normalises nothing, such as ConvEncoder or MLP."
+        )
+    return outputs

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int16, Int64, Key
+from jaxtyping import Array, Bool, Float, Float32, Int16, Int64, Key
 
 from nopal.errors import NopalError
 from nopal.partitions.partition import Partitions
 
 ROWS = 8192  # vectors looked at together: 32 MiB of distances from a thousand hyperplanes
 EACH_SIDE = 10  # a hyperplane needs so many times the members of a cluster on each of its sides
+Unit = Literal["number", "spread"]
 
 
 def from_hyperplanes(
@@ -21,6 +24,7 @@ def from_hyperplanes(
     margin: float = 0.0,
     min_members: int = 6,
     reach: float = 0.8,
+    unit: Unit = "number",
     splits: int = 1000,
     retries: int = 100,
     key: Key[Array, ""],
@@ -33,6 +37,9 @@ def from_hyperplanes(
     them, drawn again until at least `way` cells have `min_members` rows; rows within any margin are left out.
     Published: R shots and queries together as `min_members`, margin 1.2 and 2400 partitions on ACAI. It needs
     two bytes for each row and split.
+
+    With the unit "spread" margin and reach are in units of the vectors' spread, the root of the mean variance of a
+    dimension, and the points are about their mean: what suits one embedding then suits another of any scale.
 
     Raises `NopalError` where `retries` further draws are not enough, and for counts, margins and vectors that make no
     sense.
@@ -48,7 +55,8 @@ def from_hyperplanes(
     if not (margin >= 0 and reach >= 0):
         raise NopalError(f"The margin is {margin} and the reach {reach}; expected numbers from 0 on.")
     random = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    above, outside = _splits(z, splits, margin, reach, EACH_SIDE * min_members, retries, random)
+    scale = mean_and_spread(z) if unit == "spread" else (np.zeros(z.shape[1], np.float32), 1.0)
+    above, outside = _splits(z, splits, margin, reach, EACH_SIDE * min_members, retries, random, scale)
     assignments = np.empty((partitions, n), np.int16)
     for cells in assignments:
         most = 0
@@ -70,6 +78,7 @@ def from_hyperplanes(
         "margin": margin,
         "min_members": min_members,
         "reach": reach,
+        "unit": unit,
         "splits": splits,
         "key": np.asarray(jax.random.key_data(key)).tolist(),
     }
@@ -84,8 +93,11 @@ def _splits(
     least: int,
     retries: int,
     random: np.random.Generator,
+    scale: tuple[Float32[np.ndarray, "d"], float],
 ) -> tuple[Bool[np.ndarray, "splits n"], Bool[np.ndarray, "splits n"]]:
-    """Whether each row is above each hyperplane, and whether it is outside its margin."""
+    """Whether each row is above each hyperplane, and whether it is outside its margin; `scale` is where rows are
+    measured from, and in what unit."""
+    origin, unit = scale
     above, outside = np.empty((2, splits, len(z)), bool)
     todo = np.arange(splits)
     for _ in range(retries + 1):
@@ -94,7 +106,7 @@ def _splits(
         offsets = reach * np.sum(points * normals, 1)
         for begin in range(0, len(z), ROWS):
             some = slice(begin, begin + ROWS)
-            distance = normals @ np.asarray(z[some], np.float32).T - offsets[:, None]
+            distance = normals @ ((np.asarray(z[some], np.float32) - origin) / unit).T - offsets[:, None]
             if not np.isfinite(distance).all():
                 bad = begin + np.flatnonzero(~np.isfinite(distance).all(0))[0]
                 raise NopalError(f"Vector {bad} (counted from 0) is NaN or infinite; leave such vectors out.")
@@ -110,6 +122,21 @@ def _splits(
         f"on one side, outside a margin of {margin:g}; half of the vectors lie nearer than {typical:.2g} to a "
         "hyperplane: lower the margin, reach or min_members."
     )
+
+
+def mean_and_spread(z: Float[Array | np.ndarray, "n d"]) -> tuple[Float32[np.ndarray, "d"], float]:
+    """The mean, and the root of the mean variance of a dimension; raises `NopalError` where all rows are the same."""
+    total, squares = np.zeros((2, z.shape[1]))
+    first = np.asarray(z[0], float)  # about which the sums lose no digits
+    for begin in range(0, len(z), ROWS):
+        rows = np.asarray(z[begin : begin + ROWS], float) - first
+        total += rows.sum(0)
+        squares += (rows**2).sum(0)
+    mean = total / len(z)
+    spread = float(np.sqrt(np.maximum(squares / len(z) - mean**2, 0).mean()))
+    if spread == 0:
+        raise NopalError(f"All {len(z)} vectors are the same and have no spread to measure by; give others.")
+    return (first + mean).astype(np.float32), spread
 
 
 def _count(those: Bool[np.ndarray, "splits n"]) -> Int64[np.ndarray, "splits"]:

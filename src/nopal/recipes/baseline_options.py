@@ -41,7 +41,7 @@ class NearestNeighbourOptions:
                     f"The numbers of neighbours begin at {min(self.neighbours)}, but the support set has {support} "
                     "examples; name a smaller one."
                 )
-            return [(settings, NearestNeighbour(**settings)) for settings in grid(neighbours=few)]
+            return [(settings, NearestNeighbour(**settings, most=max(few))) for settings in grid(neighbours=few)]
 
         return candidates
 

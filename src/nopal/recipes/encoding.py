@@ -20,6 +20,7 @@ from nopal.recipes.watching import progress_of, refuse_fewer, watched
 from nopal.report import image_grid
 from nopal.runs import Interrupts, open_run
 from nopal.runs.packing import pack, unpack
+from nopal.runs.stopwatch import seconds_of
 
 
 def is_trained(encoder: Any) -> TypeGuard[EncoderOptions]:
@@ -87,6 +88,7 @@ def train_acai(
         )
     if is_first():
         draw_encoder(encoder, images, folder)
+        encoder = encoder.noting(seconds=seconds_of(folder))
         encoder.save(finished)
     return encoder
 

@@ -10,10 +10,12 @@ from rich.console import Console
 
 from nopal.data import folder as load_folder
 from nopal.distributed import from_first
+from nopal.encoders import MetaLearned
 from nopal.errors import NopalError
 from nopal.learners.learner import MetaLearner
 from nopal.recipes.options import EncoderOptions, MetaLearnerOptions, PartitionOptions, TrainingOptions, to_plain
 from nopal.recipes.pipeline import begin_run, class_tasks, make_partitions, meta_train
+from nopal.recipes.rounds import check_rounds, meta_learned_encoder, round_folder
 from nopal.recipes.sources import name_of
 from nopal.runs import check_writable
 
@@ -29,9 +31,14 @@ def fit_folder(
     skip_unreadable: bool,
     resume: bool,
     console: Console,
+    rounds: int = 1,
 ) -> MetaLearner:
     """Encode, cluster and meta-train into the run folder `out`; labels that the folder's layout may hold are not
-    used."""
+    used.
+
+    With more than one of `rounds`, each is a run in a folder of its own, on the vectors of the last one's network.
+    """
+    check_rounds(rounds)
     from_first(lambda: check_writable(out / "config.json"))
     images = load_folder(source, size=size, labelled=False, skip_unreadable=skip_unreadable, progress=True)
     members = training.shot + training.query
@@ -43,9 +50,17 @@ def fit_folder(
     partitions = partitions.for_images(len(images), training.way)
     most = min(len(images) - 1, math.prod(images.shape))
     options = dataclasses.replace(encoder, dimensions=min(encoder.dimensions, most))
-    made = {"images": name_of(source), "encoder": to_plain(options), "partitions": to_plain(partitions)}
-    run = begin_run(out, images.shape, learner, training, made=made, resume=resume)
-    console.print(
-        f"Clustering {len(images):,} images into {partitions.clusters} clusters, {partitions.partitions} times ..."
-    )
-    return meta_train(run, class_tasks(run, images.images, make_partitions(run, images, options, partitions)))
+    given: MetaLearned | None = None
+    for number in range(1, rounds + 1):
+        within = out if rounds == 1 else round_folder(out, number)
+        described = given.made if given else to_plain(options)
+        made = {"images": name_of(source), "encoder": described, "partitions": to_plain(partitions)}
+        run = begin_run(within, images.shape, learner, training, made=made, resume=resume)
+        console.print(
+            f"Clustering {len(images):,} images into {partitions.clusters} clusters, {partitions.partitions} times ..."
+        )
+        divided = make_partitions(run, images, given or options, partitions)
+        trained = meta_train(run, class_tasks(run, images.images, divided))
+        if number < rounds:
+            given = meta_learned_encoder(within, images, name_of(source))
+    return trained

@@ -53,7 +53,8 @@ def fresh_learner(run: RunFolder) -> MetaLearner:
 
 def optimiser_of(training: TrainingOptions) -> optax.GradientTransformation:
     """The optimiser that the options of a run ask for."""
-    return make_optimiser(training.outer_rate, training.clip, training.weight_decay, training.decay, training.optimiser)
+    decay = training.weight_decay, training.decay
+    return make_optimiser(training.outer_rate, training.clip, *decay, training.fresh)
 
 
 def calibrated_like(learner: MetaLearner) -> MetaLearner:

@@ -18,7 +18,7 @@ from nopal.recipes.options import Experiment
 from nopal.recipes.pipeline import class_tasks
 from nopal.recipes.running import find_recipe
 from nopal.recipes.sources import load_images
-from nopal.recipes.task_options import Classes
+from nopal.recipes.task_options import Classes, PoseTasks
 from nopal.recipes.task_sources import open_tasks
 from nopal.runs import RunFolder, check_writable, load_run
 from nopal.runs.files import write_json
@@ -59,6 +59,9 @@ def training_tasks(run: RunFolder, source: str | None, partitions: Path | None) 
         experiment = find_recipe(recipe).experiment
         again = Experiment(learner, experiment.encoder, experiment.partitions, training, tasks)
         return open_tasks(find_recipe(recipe).data, again).training(run, again)
+    if isinstance(tasks, PoseTasks):
+        again = Experiment(learner, training=training, tasks=tasks)
+        return open_tasks("poses", again, file=Path(source) if source else None).training(run, again)
     if source is None or not isinstance(tasks, Classes):
         raise NopalError(f"The run in {run.path} does not say what it was trained on; name its images.")
     images = load_images(source, **brought_to(image_shape(load(run.path))))

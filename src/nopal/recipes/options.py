@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from nopal.encoders.acai import ACAIOptions
 from nopal.errors import NopalError
+from nopal.partitions.hyperplanes import Unit
 from nopal.recipes.baseline_options import BaselineOptions
 from nopal.recipes.learner_options import FromScratchOptions, MAMLOptions, ProtoNetOptions
 from nopal.recipes.regularised_options import (
@@ -23,7 +24,7 @@ from nopal.recipes.regularised_options import (
     WholeMAMLOptions,
 )
 from nopal.recipes.task_options import LATER, Classes, TaskOptions
-from nopal.training import Decay, Optimiser
+from nopal.training import Decay
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +63,9 @@ class PartitionOptions:
     """vectors nearer than this to a hyperplane are left out"""
     reach: float = 0.8
     """hyperplanes pass through points whose numbers are at most this; 0 means through the origin"""
+    unit: Unit = "number"
+    """of margin and reach: the vectors' own numbers, or their spread (the root of the mean variance of a dimension),
+    with the points about their mean"""
     seed: int = 0
 
     def for_images(self, images: int, way: int = 5) -> PartitionOptions:
@@ -107,8 +111,8 @@ class TrainingOptions:
     """how much weights shrink in every step: by this share times the step size of Adam, or by this share"""
     decay: Decay = dataclasses.field(default="times_rate", metadata=LATER)
     """which of the two: times_rate is what PyTorch and optax mean by it, per_step what TensorFlow's contrib meant"""
-    optimiser: Optimiser = dataclasses.field(default="adam", metadata=LATER)
-    """Adam, or a new one in every step, which leaves the signs of gradients"""
+    fresh: tuple[str, ...] = dataclasses.field(default=(), metadata=LATER)
+    """parameters, as patterns such as encoder.*, whose Adam begins anew in every step: an accident in published code"""
     seed: int = 0
     """of initial weights and tasks"""
 

@@ -4,6 +4,7 @@ taken up again."""
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ def cluster(vectors: Float[np.ndarray, "n d"] | Float[Array, "n d"], options: Pa
             margin=options.margin,
             min_members=options.min_members or 6,
             reach=options.reach,
+            unit=options.unit,
             key=key,
         )
     return from_kmeans(
@@ -83,8 +85,8 @@ def begin_run(
     they come from.
 
     `every` is the number of steps between checkpoints and log lines. With `resume`, the run that is there goes on,
-    perhaps for more steps. Raises `NopalError` for a folder that is in use or can't be written, and for options that
-    make no learner, before anything is written.
+    perhaps for more steps and, as long as there are no partitions, with other options for those. Raises `NopalError`
+    for a folder that is in use or can't be written, and for options that make no learner, before anything is written.
     """
     check_positive(learner, "filters", "epsilon")
     check_positive(training, "tasks_per_step", "steps", "outer_rate", "clip", "weight_decay")
@@ -97,7 +99,10 @@ def begin_run(
     if tasks != Classes():
         choices["tasks"] = to_plain(tasks)
     config = choices | {"shape": shape, "made": made, "every": every}
-    return open_run(path, config, resume=resume, may_differ=["training.steps"])
+    may_differ = ["training.steps"]
+    if not (Path(path) / "partitions.npz").exists():
+        may_differ += [f"made.partitions.{field.name}" for field in dataclasses.fields(PartitionOptions)]
+    return open_run(path, config, resume=resume, may_differ=may_differ)
 
 
 Encoded = dict[EncoderOptions | None, tuple[Encoder, Float[np.ndarray, "n d"]]]
@@ -150,15 +155,20 @@ def make_partitions(
 
 @contextlib.contextmanager
 def undone_if_refused(run: RunFolder) -> Iterator[None]:
-    """A run that is refused before its first step leaves nothing behind, so that its folder can be used again."""
+    """A run that is refused before its first step leaves nothing behind, so that its folder can be used again; but what
+    an encoder has learned stays."""
     try:
         yield
-    except NopalError:
-        if is_first() and not run.metrics.exists() and not (run.path / "encoder").exists():
-            for name in ("config.json", "environment.json", "encoder.npz", "partitions.npz", "clusters.png"):
+    except NopalError as error:
+        begun, trained = run.metrics.exists(), (run.path / "encoder").exists()
+        if is_first() and not begun:
+            of_run = () if trained else ("config.json", "environment.json")
+            for name in (*of_run, "encoder.npz", "partitions.npz", "clusters.png"):
                 (run.path / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 run.path.rmdir()
+        if trained and not begun:
+            raise NopalError(f"{error} The trained encoder stays: go on with other partitions by --resume.") from None
         raise
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from nopal.recipes.encoding import is_trained
 from nopal.recipes.options import Experiment
 
 Budget = Literal["demo", "hour", "published"]
@@ -29,8 +30,8 @@ class Published:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """One row. `budgets` are meta-training steps, `encoder_budgets` those of an encoder that is trained; the experiment
-    holds the published number of them."""
+    """One row. `budgets` are meta-training steps, `encoder_budgets` those of an encoder that is trained, `batches` the
+    tasks of a step; the experiment holds the published numbers of them."""
 
     name: str
     title: str
@@ -40,9 +41,8 @@ class Recipe:
     published: dict[Difficulty, Published] = dataclasses.field(default_factory=dict)
     budgets: dict[Budget, int] = dataclasses.field(default_factory=dict)
     encoder_budgets: dict[Budget, int] = dataclasses.field(default_factory=dict)
+    batches: dict[Budget, int] = dataclasses.field(default_factory=dict)
     note: str = ""
-    sweep: tuple[str, float] | None = None
-    """the name of a figure, and the value of what it varies"""
     steps_published: bool = True
 
     def at(self, budget: Budget, seed: int = 0, steps: int | None = None, partitions: int | None = None) -> Experiment:
@@ -50,11 +50,16 @@ class Recipe:
         seed."""
         training, clustering = self.experiment.training, self.experiment.partitions
         if training:
-            training = dataclasses.replace(training, steps=steps or self.budgets.get(budget, training.steps), seed=seed)
+            training = dataclasses.replace(
+                training,
+                steps=steps or self.budgets.get(budget, training.steps),
+                tasks_per_step=self.batches.get(budget, training.tasks_per_step),
+                seed=seed,
+            )
         if clustering:
             clustering = dataclasses.replace(clustering, seed=seed, partitions=partitions or clustering.partitions)
         encoder = self.experiment.encoder
-        if encoder and encoder.name == "acai":
+        if is_trained(encoder):
             acai = dataclasses.replace(encoder.acai, steps=self.encoder_budgets.get(budget, encoder.acai.steps))
             encoder = dataclasses.replace(encoder, acai=acai, seed=seed)
         return dataclasses.replace(self.experiment, encoder=encoder, training=training, partitions=clustering)

@@ -24,12 +24,13 @@ from nopal.recipes.measuring import EVALUATION_SEED, METER_TASKS, TasksAt, as_sc
 from nopal.recipes.options import EncoderOptions, Experiment, FromScratchOptions, to_plain
 from nopal.recipes.pipeline import begin_run, meta_train
 from nopal.recipes.recipe import Budget, Difficulty, Recipe, name_of_difficulty
+from nopal.recipes.task_options import PoseTasks, SinusoidTasks
 from nopal.recipes.task_sources import VALIDATION, ImageTasks, TaskSource, open_tasks
 from nopal.runs import Stopwatch, check_writable, make_record, write_record
 from nopal.training import Tasks
 
 ROWS = (*omniglot.ROWS, *mnist.ROWS, *sinusoids.ROWS, *memorising.ROWS, *poses.ROWS)
-RECIPES = {recipe.name: recipe for recipe in (*ROWS, *memorising.SWEEPS, *poses.SWEEPS)}
+RECIPES = {recipe.name: recipe for recipe in ROWS}
 
 
 def find_recipe(name: str) -> Recipe:
@@ -40,8 +41,10 @@ def find_recipe(name: str) -> Recipe:
 
 
 def find_recipes(name: str) -> list[Recipe]:
-    """The recipe of that name, or those of a sweep; raises `NopalError` where there is neither."""
-    return [recipe for recipe in RECIPES.values() if recipe.sweep and recipe.sweep[0] == name] or [find_recipe(name)]
+    """The recipe of that name, or all of a figure such as poses-figure-2-mr-maml; raises `NopalError` where there are
+    none."""
+    of_figure = [recipe for recipe in RECIPES.values() if "-figure-" in name and recipe.name.startswith(f"{name}-")]
+    return of_figure or [find_recipe(name)]
 
 
 def run_recipe(
@@ -55,17 +58,17 @@ def run_recipe(
     steps: int | None = None,
     partitions: int | None = None,
     episodes: int = 1000,
-    encoder: Path | None = None,
+    encoder: Encoder | Path | None = None,
     data: Path | None = None,
     console: Console,
 ) -> Path:
     """Load, encode, cluster, meta-train and evaluate as the recipe says, and write the record into `results`.
 
-    The run's files go into `folder`; `steps` and `partitions` override the budget's. `encoder` is the file of an
-    encoder to take in place of fitting one, `data` that of rendered poses. Returns the record's path.
+    The run's files go into `folder`; `steps` and `partitions` override the budget's. `encoder`, or the file of one, is
+    taken in place of fitting one, and `data` is a file of rendered poses. Returns the record's path.
     """
     experiment = recipe.at(budget, seed, steps, partitions)
-    given = given_encoder(recipe, encoder) if encoder else None
+    given = given_encoder(recipe, encoder) if isinstance(encoder, Path) else encoder
     from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
     source = open_tasks(recipe.data, experiment, given, data)
     clock = Stopwatch(Path(folder) / "seconds.txt")
@@ -75,7 +78,12 @@ def run_recipe(
 
 def held_back(recipe: Recipe) -> Recipe:
     """The same on data whose held-back part takes the place of the test, to choose hyper-parameters by."""
-    return dataclasses.replace(recipe, data=recipe.data + VALIDATION, published={})
+    experiment, tasks = recipe.experiment, recipe.experiment.tasks
+    if isinstance(tasks, SinusoidTasks):
+        raise NopalError("Nothing of the sinusoids is held back; their tasks are drawn anew without end.")
+    if isinstance(tasks, PoseTasks):
+        experiment = dataclasses.replace(experiment, tasks=dataclasses.replace(tasks, choosing=True))
+    return dataclasses.replace(recipe, data=recipe.data + VALIDATION, experiment=experiment, published={})
 
 
 def judge(
@@ -118,8 +126,9 @@ def judge(
         config=to_plain(experiment) | ({"encoder": given.made} if given else {}) | chosen,
         steps=steps_of(experiment, given),
         published_steps=steps_of(recipe.experiment) if recipe.steps_published else None,
+        batches=batches_of(recipe, experiment),
         scores=[as_score(at, scores, recipe.published.get(at)) for at, scores in found.items()],
-        wall_seconds=clock.seconds(),
+        wall_seconds=clock.seconds() + (given.made.get("seconds", 0.0) if given else 0.0),
         meter=meter,
     )
     return Path(str(from_first(lambda: {"path": str(write_record(results, record))})["path"]))
@@ -132,6 +141,14 @@ def steps_of(experiment: Experiment, given: Encoder | None = None) -> int:
     if given:
         return given.made["options"].get("steps", 0)
     return experiment.encoder.acai.steps if is_trained(experiment.encoder) else 0
+
+
+def batches_of(recipe: Recipe, experiment: Experiment) -> tuple[int, int] | None:
+    """The tasks of a step and the published number of them, where they differ."""
+    own, published = experiment.training, recipe.experiment.training
+    if not own or not published or own.tasks_per_step == published.tasks_per_step:
+        return None
+    return own.tasks_per_step, published.tasks_per_step
 
 
 def given_encoder(recipe: Recipe, path: Path) -> Encoder:

@@ -9,6 +9,7 @@ from typing import Any
 from nopal.errors import NopalError
 from nopal.recipes.published import OMNIGLOT
 from nopal.recipes.recipe import Difficulty, Published
+from nopal.recipes.rounds import first_round
 from nopal.recipes.running import RECIPES
 from nopal.report import as_svg, comparison_figure, results_page, rows_over_seeds, unmeasured
 from nopal.runs import check_writable, read_records
@@ -69,7 +70,8 @@ def _in_order(data: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if not own and recipe.published:
             own = [_published_only(recipe.name, recipe.title, data, recipe.published)]
         lines += own
-    lines += [record for record in records if record["recipe"] not in RECIPES]
+        lines += [record for record in records if first_round(record["recipe"]) == recipe.name != record["recipe"]]
+    lines += [record for record in records if first_round(record["recipe"]) not in RECIPES]
     if data == "omniglot":
         for name, published in OMNIGLOT.items():
             encoder, _, kind = name.partition("-")

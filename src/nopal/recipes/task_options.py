@@ -7,7 +7,9 @@ import dataclasses
 import math
 from typing import ClassVar, Literal
 
+from nopal.data.poses.arrays import PoseSet
 from nopal.partitions import Exclusivity
+from nopal.tasks.poses import Poses
 from nopal.tasks.regression import Sinusoids, Version
 from nopal.tasks.target import Categorical, Circular, Gaussian, Target
 
@@ -36,10 +38,10 @@ class SinusoidTasks:
     """Sinusoids whose amplitude a one-hot input gives away in meta-training and belies at test (Yin et al. 2020)."""
 
     method: ClassVar[str] = "sinusoids"
-    version: Version = "paper"
-    """as the paper has them, or one of its notebooks"""
     deviation: float = math.sqrt(0.5)
     """standard deviation of the Gaussian likelihood; by default its loss is the squared error plus a constant"""
+    version: Version = "paper"
+    """as the paper has them, or as one of the authors' notebooks"""
 
     def target(self, way: int = 1) -> Gaussian:
         return Gaussian(1, self.deviation)
@@ -55,18 +57,22 @@ class SinusoidTasks:
 
 @dataclasses.dataclass(frozen=True)
 class PoseTasks:
-    """The angle of an object from its views (Yin et al. 2020)."""
+    """Views of an object, of which the angle is to be told (Yin et al. 2020)."""
 
     method: ClassVar[str] = "poses"
-    kind: Literal["linear", "circular"] = "linear"
-    """whether a number is regressed, as published, or a point on the circle"""
-    turn: float = 10.0
-    """what a full turn counts"""
+    angle: Literal["linear", "circular"] = "linear"
+    """regress the angle as a number from 0 to 10, as published, or as a point on a circle"""
     augmented: bool = False
-    """meta-augmentation: the angles of every task shifted by quarter turns"""
+    """turn all angles of a meta-training task by the same multiple of 90 degrees, another in each task"""
+    choosing: bool = False
+    """to choose hyper-parameters: test on those meta-training objects that are kept for it, train on the others"""
 
     def target(self, way: int = 1) -> Gaussian | Circular:
-        return Gaussian(1, math.sqrt(0.5)) if self.kind == "linear" else Circular(self.turn)
+        return Circular(10.0) if self.angle == "circular" else Gaussian(1, math.sqrt(0.5))
+
+    def of(self, poses: PoseSet, shot: int, query: int) -> Poses:
+        """Tasks of these objects."""
+        return Poses(poses.images, poses.angles, shot, query, self.angle)
 
 
 TaskOptions = Classes | SinusoidTasks | PoseTasks

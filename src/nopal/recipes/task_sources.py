@@ -16,28 +16,26 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nopal.data.download import cache_folder, data_folder
 from nopal.data.images import Splits
-from nopal.data.poses import PoseSet, load_poses
-from nopal.data.poses.arrays import Part
-from nopal.data.poses.collecting import render_poses
+from nopal.data.poses.arrays import PoseSet, load_poses
 from nopal.encoders import Encoder
 from nopal.errors import NopalError
 from nopal.partitions import Partitions, from_classes
 from nopal.recipes.measuring import labelled
 from nopal.recipes.options import Experiment, TrainingOptions
 from nopal.recipes.pipeline import Encoded, class_tasks, make_partitions, undone_if_refused
+from nopal.recipes.pose_data import find_poses
 from nopal.recipes.recipe import Difficulty
 from nopal.recipes.sources import NAMED, load_splits
 from nopal.recipes.task_options import Classes, PoseTasks, SinusoidTasks
 from nopal.runs import RunFolder
-from nopal.tasks import Augmented, Poses
+from nopal.tasks.augmentation import Augmented
 from nopal.training import Tasks
 
 VALIDATION = "-validation"
 """Ends the name of data whose held-back part takes the place of the test, to choose hyper-parameters by."""
-MODELS = "pascal3d_cad.zip"
-POSE_QUERIES = 15
+QUERIES = 15
+"""Views of an object on which a test task is judged."""
 
 
 class ImageTasks:
@@ -82,8 +80,7 @@ class ImageTasks:
 class GivenTasks:
     """Task distributions that need no run to be made."""
 
-    train: Callable[[int, int], Tasks]
-    """from the numbers of support and query examples"""
+    train: Callable[[TrainingOptions], Tasks]
     held_out: Callable[[int], Tasks] | None
     """from the number of support examples"""
     test: Callable[[Difficulty], Tasks]
@@ -92,7 +89,7 @@ class GivenTasks:
     def training(self, run: RunFolder, experiment: Experiment) -> Tasks:
         if experiment.training is None:
             raise NopalError("These tasks are for learners that are meta-trained; the recipe names no training.")
-        return self.train(experiment.training.shot, experiment.training.query)
+        return self.train(experiment.training)
 
     def validation(self, training: TrainingOptions) -> Tasks | None:
         return self.held_out(training.shot) if self.held_out else None
@@ -106,10 +103,15 @@ def open_tasks(data: str, experiment: Experiment, given: Encoder | None = None, 
     `file` one of rendered poses."""
     options = experiment.tasks
     if isinstance(options, SinusoidTasks):
-        shape = options.told(1, 1).sample(jax.random.key(0)).query.x.shape[1:]
-        return GivenTasks(options.told, options.mistold, lambda at: options.mistold(at[1]), shape)
+        told = options.told(1, 1)
+        return GivenTasks(
+            lambda training: options.told(training.shot, training.query),
+            options.mistold,
+            lambda at: options.mistold(at[1]),
+            told.sample(jax.random.key(0)).query.x.shape[1:],
+        )
     if isinstance(options, PoseTasks):
-        return poses_of(load_poses(file or rendered_poses()), options, held_back=data.endswith(VALIDATION))
+        return pose_tasks(options, load_poses(file) if file else find_poses())
     return ImageTasks(splits_of(data), options, given)
 
 
@@ -124,37 +126,19 @@ def splits_of(data: str) -> Splits:
     return Splits(splits.train, None, splits.validation)
 
 
-def poses_of(poses: PoseSet, options: PoseTasks, *, held_back: bool) -> GivenTasks:
-    """Tasks of rendered objects; where some are held back, they take the place of those of the test, and no other
-    object of the test has a part in anything."""
+def pose_tasks(options: PoseTasks, poses: PoseSet) -> GivenTasks:
+    """Tasks of objects of which some are for meta-training and others for the test."""
+    known, new = (poses.part(part) for part in (("fitting", "validation") if options.choosing else ("train", "test")))
+    held_out = poses.part("validation") if poses.validation.any() else None
 
-    @functools.cache
-    def tasks(part: Part, shot: int, query: int) -> Poses:
-        chosen = poses.part(part)
-        return Poses(chosen.images, chosen.angles, shot, query, options.kind, options.turn)
-
-    @functools.cache
+    @functools.cache  # so that many seeds have their arrays in common
     def train(shot: int, query: int) -> Tasks:
-        found = tasks("fitting" if held_back else "train", shot, query)
-        return Augmented(found) if options.augmented else found
+        tasks = options.of(known, shot, query)
+        return Augmented(tasks) if options.augmented else tasks
 
-    def test(at: Difficulty) -> Tasks:
-        return tasks("validation" if held_back else "test", at[1], POSE_QUERIES)
-
-    return GivenTasks(train, None, test, (*poses.images.shape[2:4], 1))
-
-
-def rendered_poses() -> Path:
-    """The file of poses of the CAD models in the data folder, rendered as published but for the centre that objects
-    turn about; it is kept in the cache folder."""
-    kept = cache_folder() / "poses.npz"
-    if not kept.exists():
-        models = data_folder() / MODELS
-        if not models.is_file():
-            raise NopalError(
-                f"There are no CAD models at {models}; put them there, or name a file of `nopal poses render` by "
-                "--data."
-            )
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        render_poses(models, kept)
-    return kept
+    return GivenTasks(
+        lambda training: train(training.shot, training.query),
+        (lambda shot: options.of(held_out, shot, QUERIES)) if held_out else None,
+        lambda at: options.of(new, at[1], QUERIES),
+        (*poses.images.shape[2:4], 1),
+    )

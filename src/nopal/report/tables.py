@@ -198,11 +198,14 @@ def results_page(
 
 
 def budget_text(budget: Mapping[str, Any]) -> str:
-    """For instance '3,000 of 30,000 steps', where the second number is the published one."""
+    """For instance '3,000 of 30,000 steps', where the second number is the published one; and the same for the tasks of
+    a step, where they differ."""
     steps, published = budget.get("steps"), budget.get("published_steps")
     if not steps:
         return "no training"
-    return f"{steps:,} of {published:,} steps" if published else f"{steps:,} steps"
+    text = f"{steps:,} of {published:,} steps" if published else f"{steps:,} steps"
+    tasks = budget.get("tasks_per_step")
+    return f"{text}, {tasks} of {budget['published_tasks_per_step']} tasks each" if tasks else text
 
 
 def time_text(seconds: int | float) -> str:

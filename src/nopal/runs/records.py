@@ -88,27 +88,27 @@ def make_record(
     published_steps: int | None,
     scores: Sequence[Score],
     wall_seconds: float,
+    batches: tuple[int, int] | None = None,
     meter: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """A record made here and now; `published_steps` is what the paper took, None where that is not known. `meter` is a
-    reading on meta-training tasks (`nopal.meter`), where one was taken."""
-    read = {"meter": dict(meter)} if meter else {}
-    return (
-        read
-        | {
-            "schema": SCHEMA,
-            "recipe": recipe,
-            "learner": learner,
-            "data": data,
-            "seed": seed,
-            "config": dict(config),
-            "budget": {"steps": steps, "published_steps": published_steps},
-            "scores": [score.as_dict() for score in scores],
-            "wall_seconds": round(wall_seconds, 1),
-            "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
-        | environment()
-    )
+    """A record made here and now; `published_steps` is what the paper took, None where that is not known. `batches` are
+    the tasks of a step and the published number of them, where the two differ; `meter` is a reading on meta-training
+    tasks (`nopal.meter`), where one was taken."""
+    steps_taken = {"steps": steps, "published_steps": published_steps}
+    tasks_taken = {"tasks_per_step": batches[0], "published_tasks_per_step": batches[1]} if batches else {}
+    made = {
+        "schema": SCHEMA,
+        "recipe": recipe,
+        "learner": learner,
+        "data": data,
+        "seed": seed,
+        "config": dict(config),
+        "budget": steps_taken | tasks_taken,
+        "scores": [score.as_dict() for score in scores],
+        "wall_seconds": round(wall_seconds, 1),
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    return made | ({"meter": dict(meter)} if meter else {}) | environment()
 
 
 def write_record(folder: str | Path, record: Mapping[str, Any], run: str | None = None) -> Path:

@@ -11,10 +11,16 @@ class Stopwatch:
 
     def __init__(self, path: Path, share: float = 1.0):
         self._path, self._share, self._begun = path, share, time.monotonic()
-        self._before = float(path.read_text()) if path.exists() else 0.0
+        self._before = seconds_of(path.parent)
 
     def seconds(self) -> float:
         return self._before + self._share * (time.monotonic() - self._begun)
 
     def write(self) -> None:
         self._path.write_text(f"{self.seconds():.1f}\n")
+
+
+def seconds_of(folder: Path) -> float:
+    """What the work in a run folder took so far, as it is written there."""
+    path = folder / "seconds.txt"
+    return float(path.read_text()) if path.exists() else 0.0

@@ -1,0 +1,107 @@
+"""CACTUs in rounds, a step beyond the paper: embed again with the network that was meta-learned, cluster again, and
+meta-train again from fresh weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from nopal.data.images import ImageSet
+from nopal.distributed import is_first
+from nopal.encoders import Encoder, MetaLearned, load_encoder
+from nopal.errors import NopalError
+from nopal.learners.learner import NormalisingLearner
+from nopal.recipes.loading import load
+from nopal.recipes.options import MetaLearnerOptions
+from nopal.recipes.recipe import Budget, Recipe
+from nopal.recipes.running import given_encoder, run_recipe
+from nopal.recipes.sources import load_splits
+from nopal.runs import load_run
+from nopal.runs.stopwatch import seconds_of
+
+
+def run_rounds(
+    recipe: Recipe,
+    budget: Budget,
+    folder: str | Path,
+    results: str | Path,
+    *,
+    rounds: int,
+    encoder: Path | None = None,
+    console: Console,
+    **choices: Any,
+) -> list[Path]:
+    """`run_recipe` again and again, each round in a folder of its own, on the vectors of the last one's network.
+
+    Returns the paths of the records, one for each round. Raises `NopalError` where the recipe clusters no vectors.
+    """
+    experiment = recipe.experiment
+    if experiment.encoder is None or not isinstance(experiment.learner, MetaLearnerOptions):
+        raise NopalError(f"The recipe {recipe.name} meta-trains on no clusters of vectors; run it without rounds.")
+    check_rounds(rounds)
+    given = given_encoder(recipe, encoder) if encoder else None
+    images, records = load_splits(recipe.data).train, []
+    for number in range(1, rounds + 1):
+        within = round_folder(folder, number)
+        records.append(
+            run_recipe(of_round(recipe, number), budget, within, results, encoder=given, console=console, **choices)
+        )
+        if number < rounds:
+            given = meta_learned_encoder(within, images, recipe.data)
+    return records
+
+
+def check_rounds(rounds: int) -> None:
+    """Raises `NopalError` for less than one."""
+    if rounds < 1:
+        raise NopalError(f"The number of rounds is {rounds}; expected at least 1, which embeds and clusters once.")
+
+
+def round_folder(folder: str | Path, number: int) -> Path:
+    """Where a round's run is, counted from 1."""
+    return Path(folder) / f"round-{number}"
+
+
+def of_round(recipe: Recipe, number: int) -> Recipe:
+    """The row of a round; the first is the recipe's own, and there are no published numbers for others."""
+    if number == 1:
+        return recipe
+    name, title = f"{recipe.name}-round-{number}", f"{recipe.title}, round {number}"
+    return dataclasses.replace(recipe, name=name, title=title, published={}, note="not in the paper")
+
+
+def first_round(name: str) -> str:
+    """The name of the recipe of which a row of this name is a round."""
+    return re.sub(r"-round-\d+$", "", name)
+
+
+def meta_learned_encoder(folder: Path, images: ImageSet, data: str) -> MetaLearned:
+    """The network of a finished run as an encoder of `images`, left in the run's folder as `features.npz`.
+
+    Several processes need the same folder.
+    """
+    run = load_run(folder)
+    made = {name: run.config[name] for name in ("learner", "training", "made")}
+    before = (made["made"]["encoder"] or {}).get("seconds", 0.0)
+    seconds = round(before + seconds_of(folder), 1)
+    encoder = _features(folder, images, data).noting(run=made, seconds=seconds)
+    if is_first():
+        encoder.save(folder / "features.npz")
+    return encoder
+
+
+def encoder_at(path: Path, images: ImageSet, data: str) -> Encoder:
+    """The encoder of a file, or of the network of the run in a folder, with statistics of `images`."""
+    if not path.is_dir():
+        return load_encoder(path)
+    return _features(path, images, data)
+
+
+def _features(folder: Path, images: ImageSet, data: str) -> MetaLearned:
+    learner = load(folder)
+    network = learner.network if isinstance(learner, NormalisingLearner) else learner
+    return MetaLearned.fit(images.images, network, data=data)

@@ -1,0 +1,87 @@
+"""Pose rows: where their tasks come from, and that every one of them makes a learner that takes a step."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nopal.data.poses import PoseSet
+from nopal.errors import NopalError
+from nopal.recipes.options import Experiment, TrainingOptions, from_plain, to_plain
+from nopal.recipes.pose_data import find_poses
+from nopal.recipes.poses import CNP, ROWS
+from nopal.recipes.task_options import PoseTasks
+from nopal.recipes.task_sources import open_tasks, pose_tasks
+from nopal.tasks import Augmented
+from nopal.tasks.target import Circular
+
+TRAINING = TrainingOptions(way=1, shot=2, query=2)
+
+
+@pytest.fixture
+def poses() -> PoseSet:
+    """Six objects, of which each view's first pixel tells the object: two to train, two held back, two for the test."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 255, (6, 20, 16, 16), dtype=np.uint8)
+    images[:, :, 0, 0] = np.arange(6)[:, None]
+    angles = random.uniform(0, 2 * math.pi, (6, 20)).astype(np.float32)
+    place, held_back = np.zeros((6, 20), np.float32), np.array([False, False, True, True, False, False])
+    names = tuple(f"thing/{i}" for i in range(6))
+    return PoseSet(images, angles, place, place, names, ("train",) * 4 + ("test",) * 2, held_back)
+
+
+def objects(tasks: object, count: int = 40) -> set[int]:
+    """Which objects the tasks show."""
+    drawn = jax.vmap(lambda i: tasks.sample(jax.random.key(i)).query.x[0, 0, 0, 0])(jnp.arange(count))  # type: ignore[attr-defined]
+    return {round(255 * float(value)) for value in drawn}
+
+
+def test_objects_of_the_test_are_seen_in_no_other_part(poses: PoseSet) -> None:
+    source = pose_tasks(PoseTasks(), poses)
+    assert source.shape == (16, 16, 1)
+    assert objects(source.train(TRAINING)) == {0, 1, 2, 3}
+    assert objects(source.test((0, 2))) == {4, 5}
+    choosing = pose_tasks(PoseTasks(choosing=True), poses)
+    assert objects(choosing.train(TRAINING)) == {0, 1}
+    assert objects(choosing.test((0, 2))) == {2, 3}
+
+
+def test_augmentation_is_for_meta_training_alone(poses: PoseSet) -> None:
+    source = pose_tasks(PoseTasks(angle="circular", augmented=True), poses)
+    assert isinstance(source.train(TRAINING), Augmented)
+    assert not isinstance(source.test((0, 2)), Augmented)
+    assert isinstance(source.test((0, 2)).target, Circular)
+
+
+def test_a_test_task_has_fifteen_queries_and_as_many_points_as_asked_for(poses: PoseSet) -> None:
+    episode = pose_tasks(PoseTasks(), poses).test((0, 5)).sample(jax.random.key(0))
+    assert len(episode.support.x) == 5
+    assert len(episode.query.x) == 15
+
+
+def test_poses_lie_in_the_data_folder(poses: PoseSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOPAL_DATA", str(tmp_path))
+    with pytest.raises(NopalError, match=r"neither poses\.npz nor pascal3d_cad\.zip in .*nopal poses render"):
+        find_poses()
+    poses.save(tmp_path / "poses.npz")
+    assert find_poses().names == poses.names
+    assert open_tasks("poses", Experiment(CNP, training=TRAINING, tasks=PoseTasks())).shape == (16, 16, 1)
+
+
+def test_names_are_unique() -> None:
+    assert len({recipe.name for recipe in ROWS}) == len(ROWS)
+
+
+@pytest.mark.parametrize("recipe", ROWS, ids=lambda recipe: recipe.name)
+def test_every_row_makes_a_learner(recipe) -> None:
+    experiment = recipe.at("hour", seed=1)
+    learner = experiment.learner
+    assert from_plain(type(learner), to_plain(learner)) == learner
+    built = jax.eval_shape(lambda: learner.build((128, 128, 1), experiment.tasks.target(), jax.random.key(0)))
+    assert built.shape == (128, 128, 1)
+    assert experiment.training.tasks_per_step == recipe.batches.get("hour", 10)
