@@ -20,7 +20,7 @@ from tyro.conf import arg, subcommand
 from nopal.commands.poses import poses
 from nopal.errors import NopalError
 from nopal.recipes.options import EncoderOptions, MAMLOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
-from nopal.recipes.recipe import Budget
+from nopal.recipes.recipe import Budget, name_of_difficulty
 from nopal.recipes.sources import Split
 from nopal.runs import Interrupted
 
@@ -379,10 +379,10 @@ def recipes() -> None:
 
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
     table.add_column("name and learner", no_wrap=True)
-    table.add_column("published percent (way x shot)")
+    table.add_column("published (accuracies in percent)")
     table.add_column("steps: demo, hour, published")
     for recipe in RECIPES.values():
-        published = "\n".join(f"{n}x{k}: {p.mean} {p.source}" for (n, k), p in recipe.published.items())
+        published = "\n".join(f"{name_of_difficulty(at)}: {p.mean:g} {p.source}" for at, p in recipe.published.items())
         lines = [", ".join(f"{steps:,}" for steps in recipe.budgets.values())]
         if recipe.encoder_budgets:
             encoders = [recipe.at(budget).encoder for budget in get_args(Budget)]
@@ -406,13 +406,15 @@ def run_recipe(
     results: Path = Path("results"),
     episodes: int = 1000,
     encoder: Path | None = None,
+    data: Path | None = None,
+    validation: bool = False,
     resume: bool = False,
     together: Together = Processes(),
 ) -> None:
     """Go from raw data to a row of a table, beside the published number.
 
     Args:
-        name: a recipe, see `nopal recipes`
+        name: a recipe, see `nopal recipes`, or a sweep over some of them
         budget: demo takes minutes, hour about an hour on two cores, published what the paper took
         seed: of clustering, weights and tasks
         seeds: train as many seeds together, from `seed` on, each in a folder of its own
@@ -424,6 +426,8 @@ def run_recipe(
         results: folder for the record
         episodes: test tasks for each difficulty
         encoder: the file of an encoder that was fitted before, such as one that took hours, in place of a new one
+        data: a file of `nopal poses render`, for recipes of poses; rendered from pascal3d_cad.zip by default
+        validation: train without the part that is held back and judge on it, to choose hyper-parameters
         resume: go on with an interrupted run
         together: several processes
     """
@@ -433,9 +437,9 @@ def run_recipe(
 
     if seeds < 1:
         raise NopalError(f"The number of seeds is {seeds}; expected at least 1.")
-    if rounds != 1 and seeds > 1:
-        raise NopalError(f"{rounds} rounds were asked for with {seeds} seeds; run one seed at a time.")
-    recipe = running.find_recipe(name)
+    recipes = running.find_recipes(name)
+    if rounds != 1 and (seeds > 1 or len(recipes) > 1):
+        raise NopalError(f"{rounds} rounds were asked for with {seeds} seeds; run one seed of one recipe at a time.")
     together.join()
     options: dict[str, Any] = {
         "resume": resume,
@@ -443,21 +447,45 @@ def run_recipe(
         "partitions": partitions,
         "episodes": episodes,
         "encoder": encoder,
+        "data": data,
         "console": console,
     }
-    base = out or Path("runs") / f"{name}-{budget}"
-    if rounds != 1:
-        folder = out or Path(f"{base}-{seed}-rounds")
-        records = run_rounds(recipe, budget, folder, results, rounds=rounds, seed=seed, **options)
-        say("The records: " + ", ".join(map(str, records)))
-    elif seeds == 1:
-        folder = out or Path(f"{base}-{seed}")
-        record = running.run_recipe(recipe, budget, folder, results, seed=seed, **options)
-        say(f"The record: {record}")
-    else:
-        chosen = range(seed, seed + seeds)
-        records = run_seeds(recipe, budget, lambda s: Path(f"{base}-{s}"), results, seeds=chosen, **options)
-        say("The records: " + ", ".join(map(str, records)))
+    for recipe in recipes:
+        alone = out if len(recipes) == 1 else None
+        base = alone or (out or Path("runs")) / f"{recipe.name}-{budget}"
+        folders = {number: Path(f"{base}-{number}") for number in range(seed, seed + seeds)}
+        recipe = running.held_back(recipe) if validation else recipe
+        if rounds != 1:
+            folder = out or Path(f"{base}-{seed}-rounds")
+            records = run_rounds(recipe, budget, folder, results, rounds=rounds, seed=seed, **options)
+        elif seeds == 1:
+            records = [running.run_recipe(recipe, budget, alone or folders[seed], results, seed=seed, **options)]
+        else:
+            records = run_seeds(recipe, budget, folders.__getitem__, results, seeds=list(folders), **options)
+        say(("The record: " if len(records) == 1 else "The records: ") + ", ".join(map(str, records)))
+
+
+def meter(
+    run: Run,
+    source: Annotated[str | None, arg(metavar="SOURCE")] = None,
+    /,
+    *,
+    partitions: Annotated[Path | None, arg(metavar="PARTITIONS")] = None,
+    episodes: int = 200,
+) -> None:
+    """Measure how much a run's learner depends on the support set, on tasks like those of its meta-training, see
+    docs/meter.md; RUN gets the reading as meter.json.
+
+    Args:
+        run: the run folder
+        source: what it was trained on, where no recipe says so: a folder, an .npz file (also of poses), or a data set
+            by name
+        partitions: the file of `nopal partition` that it was trained on, or the word labels; the run's own by default
+        episodes: tasks
+    """
+    from nopal.recipes.metering import meter_run
+
+    meter_run(run, source, partitions, episodes, console)
 
 
 def table(
@@ -511,6 +539,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "train": train,
     "evaluate": evaluate,
     "report": report,
+    "meter": meter,
     "recipes": recipes,
     "run": run_recipe,
     "table": table,

@@ -16,16 +16,18 @@ from rich.console import Console
 
 import nopal
 from nopal import NopalError
+from nopal.data.images import ImageSet, Splits
 from nopal.evaluation import evaluate
 from nopal.recipes.measuring import EVALUATION_SEED
 from nopal.recipes.options import Experiment, MAMLOptions, TrainingOptions, from_plain, to_plain
 from nopal.recipes.recipe import Published, Recipe
-from nopal.recipes.running import find_recipe, run_recipe
+from nopal.recipes.running import RECIPES, find_recipe, find_recipes, held_back, run_recipe
 from nopal.recipes.seeds import run_seeds
+from nopal.recipes.sources import NAMED
 from nopal.recipes.table import results_table
-from nopal.recipes.task_options import Classes, SinusoidTasks
-from nopal.recipes.task_sources import open_tasks
-from nopal.runs import Checkpoints, RunFolder, read_records
+from nopal.recipes.task_options import Classes, PoseTasks, SinusoidTasks
+from nopal.recipes.task_sources import ImageTasks, open_tasks
+from nopal.runs import Checkpoints, RunFolder, open_run, read_records
 from nopal.training import make_optimiser
 
 TASKS = SinusoidTasks()
@@ -97,3 +99,73 @@ def test_weight_decay_by_both_names(decay: str, left: float) -> None:
     optimiser = make_optimiser(0.01, clip=1.0, weight_decay=0.1, decay=decay)  # type: ignore[arg-type]
     updates, _ = optimiser.update({"w": jnp.zeros(3)}, optimiser.init(weights), weights)
     np.testing.assert_allclose(eqx.apply_updates(weights, updates)["w"], left, rtol=1e-6)
+
+
+def test_labels_that_classes_bear_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve classes of one brightness each; in the test any of them may bear any label."""
+    labels = np.repeat(np.arange(12), 4)
+    images = ImageSet((20 * labels[:, None, None, None] + np.zeros((48, 4, 4, 1))).astype(np.uint8), labels)
+    monkeypatch.setitem(NAMED, "grey", lambda: Splits(images, images, images))
+    training = TrainingOptions(way=3, shot=1, query=1)
+    run = open_run(
+        tmp_path / "run", {"learner": {"method": "maml"}, "training": to_plain(training), "shape": [4, 4, 1]}
+    )
+
+    def drawn(tasks: Classes) -> np.ndarray:
+        """The classes that bore each label in many tasks [tasks, label]."""
+        experiment = Experiment(MAMLOptions(), training=training, tasks=tasks)
+        found = open_tasks("grey", experiment).training(run, experiment)
+        episodes = jax.vmap(found.sample)(jax.random.split(jax.random.key(0), 200))
+        order = np.argsort(np.asarray(episodes.support.y), axis=1)
+        brightness = np.asarray(episodes.support.x)[:, :, 0, 0, 0] * 255 / 20
+        return np.take_along_axis(np.round(brightness).astype(int), order, axis=1)
+
+    fixed, again = drawn(Classes("fixed_labels")), drawn(Classes("fixed_labels"))
+    np.testing.assert_array_equal(fixed, again)
+    borne = [set(column) for column in fixed.T]
+    assert sorted(map(len, borne)) == [4, 4, 4]
+    assert not borne[0] & borne[1]
+    for tasks in (Classes(), Classes("fixed_labels", augmented=True)):
+        assert all(set(column) == set(range(12)) for column in drawn(tasks).T)
+    spared = open_tasks("grey-validation", Experiment(MAMLOptions(), training=training))
+    assert isinstance(spared, ImageTasks)
+    assert spared.splits.validation is None
+    monkeypatch.setitem(NAMED, "plain", lambda: Splits(images, None, images))
+    with pytest.raises(NopalError, match="Nothing of plain is held back"):
+        open_tasks("plain-validation", Experiment(MAMLOptions()))
+    run.metrics.touch()
+    many = Experiment(MAMLOptions(), training=TrainingOptions(way=13), tasks=Classes("fixed_labels"))
+    with pytest.raises(NopalError, match="13 labels are to be borne by 12 classes"):
+        open_tasks("grey", many).training(run, many)
+
+
+def test_figures_by_name() -> None:
+    found = find_recipes("poses-figure-2-mr-maml")
+    betas = [recipe.experiment.learner.beta for recipe in found]  # type: ignore[union-attr]
+    assert betas == [0.0, 1e-4, 1e-3, 1e-2, 0.1, 1.0]
+    assert len(find_recipes("omniglot-nme-1-shot-figure-10")) == 7
+    assert find_recipes("sinusoids-cnp") == [find_recipe("sinusoids-cnp")]
+    with pytest.raises(NopalError, match="no recipe named 'poses-figure-3'"):
+        find_recipes("poses-figure-3")
+
+
+def test_what_is_held_back_takes_the_place_of_the_test() -> None:
+    poses = held_back(find_recipe("poses-cnp"))
+    assert (poses.data, poses.experiment.tasks, poses.published) == ("poses-validation", PoseTasks(choosing=True), {})
+    assert held_back(find_recipe("omniglot-nme-1-shot-maml")).data in NAMED
+    with pytest.raises(NopalError, match="drawn anew without end"):
+        held_back(find_recipe("sinusoids-cnp"))
+
+
+@pytest.mark.parametrize(
+    "recipe", [r for r in RECIPES.values() if r.experiment.tasks != Classes()], ids=lambda r: r.name
+)
+def test_every_learner_of_a_recipe_takes_its_inputs(recipe: Recipe) -> None:
+    shapes = {"sinusoids": (21,), "poses": (128, 128, 1), "omniglot-nme": (28, 28, 1), "mini-imagenet": (84, 84, 3)}
+    shape, learner, training = shapes[recipe.data], recipe.experiment.learner, recipe.experiment.training
+    assert training
+    target = recipe.experiment.tasks.target(training.way)
+    made = eqx.filter_eval_shape(learner.build, shape, target, jax.random.key(0))  # type: ignore[union-attr]
+    x = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+    outputs = eqx.filter_eval_shape(lambda made, x: made.adapt(None, key=jax.random.key(0))(x), made, x)
+    assert outputs.shape == (2, target.width)

@@ -40,11 +40,15 @@ def options_of(run: RunFolder) -> tuple[MetaLearnerOptions, TrainingOptions]:
         ) from None
 
 
+def tasks_of(run: RunFolder) -> TaskOptions:
+    """What a run's configuration says about its tasks."""
+    return from_plain(TaskOptions, run.config["tasks"]) if "tasks" in run.config else Classes()
+
+
 def fresh_learner(run: RunFolder) -> MetaLearner:
     """The learner of a run as it was before its first step."""
     options, training = options_of(run)
-    tasks = from_plain(TaskOptions, run.config["tasks"]) if "tasks" in run.config else Classes()
-    return options.build(tuple(run.config["shape"]), tasks.target(training.way), keys(training.seed)[0])
+    return options.build(tuple(run.config["shape"]), tasks_of(run).target(training.way), keys(training.seed)[0])
 
 
 def optimiser_of(training: TrainingOptions) -> optax.GradientTransformation:

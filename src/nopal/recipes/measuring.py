@@ -23,6 +23,8 @@ EVALUATION_SEED = 6
 VALIDATION_SEED = 7
 """Another one for the tasks on which a learner is tried while it is trained."""
 TEST_QUERIES = 5
+METER_TASKS = 100
+"""Training tasks of a reading of the meter in a record."""
 
 TasksAt = Callable[[Difficulty], Tasks]
 """From a difficulty to the tasks of it."""

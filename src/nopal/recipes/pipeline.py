@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,11 @@ from nopal.data.images import ImageSet
 from nopal.distributed import check_same, from_first, is_first, several
 from nopal.encoders import Encoder
 from nopal.errors import NopalError
-from nopal.evaluation import evaluate
 from nopal.learners.learner import MetaLearner
-from nopal.loop import Hook, Moment
+from nopal.loop import Hook
 from nopal.partitions import Partitions, from_hyperplanes, from_kmeans, from_labels, from_random_labels
 from nopal.recipes.encoding import fit_encoder, is_trained
 from nopal.recipes.loading import calibrated_like, fresh_learner, key_of, keys, optimiser_of, options_of
-from nopal.recipes.measuring import VALIDATION_SEED
 from nopal.recipes.options import (
     EncoderOptions,
     MetaLearnerOptions,
@@ -34,12 +32,13 @@ from nopal.recipes.options import (
     to_plain,
 )
 from nopal.recipes.task_options import Classes, TaskOptions
+from nopal.recipes.trials import METERED, Trial
 from nopal.recipes.watching import progress_of, refuse_fewer, watched
 from nopal.report import cluster_sheet, contact_sheet
-from nopal.runs import Checkpoints, Every, Interrupts, MetricsLog, RunFolder, open_run
+from nopal.runs import Checkpoints, Every, Interrupts, RunFolder, open_run
 from nopal.runs.packing import pack, unpack
 from nopal.tasks.classification import Classification
-from nopal.training import Tasks, calibrate, initial_state, train
+from nopal.training import Tasks, initial_state, train
 
 
 def cluster(vectors: Float[np.ndarray, "n d"] | Float[Array, "n d"], options: PartitionOptions) -> Partitions:
@@ -217,10 +216,9 @@ class Training:
         if is_first() and isinstance(self.tasks, Classification) and self.tasks.x.ndim == 4:
             draw_tasks(self.tasks, self.run.path / "tasks.png")
         with watched(self.run, self.options.steps, self.start, share, of) as (log, hooks):
-            own: list[Hook] = []
-            if validation is not None:
-                own.append(Every(max(self.options.steps // 10, 1), validate_on(validation, self.tasks, log)))
-            yield hooks(*own)
+            steps = self.options.steps
+            trial = Trial(self.tasks, validation, log, metered=steps * self.options.tasks_per_step >= METERED)
+            yield hooks(Every(max(steps // 10, 1), trial))
 
 
 def meta_train(
@@ -255,19 +253,6 @@ def meta_train(
         )
     training.kept.save(options.steps, trained)
     return trained
-
-
-def validate_on(validation: Tasks, training: Tasks, log: MetricsLog | None) -> Callable[[Moment], None]:
-    """A function that logs the score on 50 validation tasks."""
-    key = jax.random.key(VALIDATION_SEED)
-
-    def validate(moment: Moment) -> None:
-        learner = calibrate(moment.state.learner, training, key=key, episodes=20)
-        scores = evaluate(learner, validation, key=key, episodes=50)
-        if log:
-            log.log(moment.step, {"validation_score": scores.mean})
-
-    return validate
 
 
 def draw_clusters(images: ImageSet, partitions: Partitions, path: Path) -> None:

@@ -43,6 +43,7 @@ class Recipe:
     encoder_budgets: dict[Budget, int] = dataclasses.field(default_factory=dict)
     batches: dict[Budget, int] = dataclasses.field(default_factory=dict)
     note: str = ""
+    steps_published: bool = True
 
     def at(self, budget: Budget, seed: int = 0, steps: int | None = None, partitions: int | None = None) -> Experiment:
         """The experiment with the budget's steps (or `steps`), as many `partitions` as published or as given, and that

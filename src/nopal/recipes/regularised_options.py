@@ -29,6 +29,11 @@ from nopal.recipes.learner_options import MAMLOptions, NetworkOptions
 from nopal.tasks.target import Target
 
 
+def scale_of(rho: float) -> float:
+    """The standard deviation that the published codes write as its inverse softplus, `var`."""
+    return math.log1p(math.exp(rho))
+
+
 @dataclasses.dataclass(frozen=True)
 class FeatureOptions:
     """The network from inputs to features: convolutions for images, a perceptron for vectors."""

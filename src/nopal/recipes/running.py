@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,23 @@ from nopal.distributed import from_first
 from nopal.encoders import Encoder, load_encoder
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner
-from nopal.recipes import mnist, omniglot, poses, sinusoids
+from nopal.meter import read_meter
+from nopal.recipes import memorising, mnist, omniglot, poses, sinusoids
 from nopal.recipes.baseline_options import BaselineOptions, ClusterMatchingOptions
 from nopal.recipes.baselines import Chosen
 from nopal.recipes.encoding import fit_encoder, is_trained
 from nopal.recipes.loading import key_of
-from nopal.recipes.measuring import TasksAt, as_score, labelled, measure
+from nopal.recipes.measuring import EVALUATION_SEED, METER_TASKS, TasksAt, as_score, labelled, measure
 from nopal.recipes.options import EncoderOptions, Experiment, FromScratchOptions, to_plain
 from nopal.recipes.pipeline import begin_run, meta_train
 from nopal.recipes.recipe import Budget, Difficulty, Recipe, name_of_difficulty
-from nopal.recipes.task_sources import ImageTasks, TaskSource, open_tasks
+from nopal.recipes.task_options import PoseTasks, SinusoidTasks
+from nopal.recipes.task_sources import VALIDATION, ImageTasks, TaskSource, open_tasks
 from nopal.runs import Stopwatch, check_writable, make_record, write_record
+from nopal.training import Tasks
 
-RECIPES = {recipe.name: recipe for recipe in (*omniglot.ROWS, *mnist.ROWS, *sinusoids.ROWS, *poses.ROWS)}
+ROWS = (*omniglot.ROWS, *mnist.ROWS, *sinusoids.ROWS, *memorising.ROWS, *poses.ROWS)
+RECIPES = {recipe.name: recipe for recipe in ROWS}
 
 
 def find_recipe(name: str) -> Recipe:
@@ -33,6 +38,13 @@ def find_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise NopalError(f"There is no recipe named {name!r}; `nopal recipes` lists them.")
     return RECIPES[name]
+
+
+def find_recipes(name: str) -> list[Recipe]:
+    """The recipe of that name, or all of a figure such as poses-figure-2-mr-maml; raises `NopalError` where there are
+    none."""
+    of_figure = [recipe for recipe in RECIPES.values() if "-figure-" in name and recipe.name.startswith(f"{name}-")]
+    return of_figure or [find_recipe(name)]
 
 
 def run_recipe(
@@ -47,20 +59,31 @@ def run_recipe(
     partitions: int | None = None,
     episodes: int = 1000,
     encoder: Encoder | Path | None = None,
+    data: Path | None = None,
     console: Console,
 ) -> Path:
     """Load, encode, cluster, meta-train and evaluate as the recipe says, and write the record into `results`.
 
     The run's files go into `folder`; `steps` and `partitions` override the budget's. `encoder`, or the file of one, is
-    taken in place of fitting one. Returns the record's path.
+    taken in place of fitting one, and `data` is a file of rendered poses. Returns the record's path.
     """
     experiment = recipe.at(budget, seed, steps, partitions)
     given = given_encoder(recipe, encoder) if isinstance(encoder, Path) else encoder
     from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
-    source = open_tasks(recipe.data, experiment, given)
+    source = open_tasks(recipe.data, experiment, given, data)
     clock = Stopwatch(Path(folder) / "seconds.txt")
-    learner, test = prepare(recipe, experiment, source, folder, resume, given)
-    return judge(recipe, experiment, seed, learner, test, results, episodes, clock, console, given)
+    learner, test, training = prepare(recipe, experiment, source, folder, resume, given)
+    return judge(recipe, experiment, seed, learner, test, training, results, episodes, clock, console, given)
+
+
+def held_back(recipe: Recipe) -> Recipe:
+    """The same on data whose held-back part takes the place of the test, to choose hyper-parameters by."""
+    experiment, tasks = recipe.experiment, recipe.experiment.tasks
+    if isinstance(tasks, SinusoidTasks):
+        raise NopalError("Nothing of the sinusoids is held back; their tasks are drawn anew without end.")
+    if isinstance(tasks, PoseTasks):
+        experiment = dataclasses.replace(experiment, tasks=dataclasses.replace(tasks, choosing=True))
+    return dataclasses.replace(recipe, data=recipe.data + VALIDATION, experiment=experiment, published={})
 
 
 def judge(
@@ -69,13 +92,15 @@ def judge(
     seed: int,
     learner: Learner | Callable[[Difficulty], Learner],
     test: TasksAt,
+    training: Tasks | None,
     results: str | Path,
     episodes: int,
     clock: Stopwatch,
     console: Console,
     given: Encoder | None = None,
 ) -> Path:
-    """Measure a learner on test tasks, and write the record."""
+    """Measure a learner on test tasks and, where it was meta-trained, by the meter on its training tasks; write the
+    record."""
 
     def show(difficulty: tuple[int, int], scores: object) -> None:
         published = recipe.published.get(difficulty)
@@ -88,6 +113,11 @@ def judge(
 
     found = measure(learner, test, recipe.difficulties, episodes=episodes, report=show)
     chosen = {"chosen": learner.settings} if isinstance(learner, Chosen) else {}
+    meter = None
+    if training and isinstance(learner, Learner):
+        reading = read_meter(learner, training, key=key_of(EVALUATION_SEED), episodes=min(episodes, METER_TASKS))
+        console.print(f"Reliance on the support set, on training tasks: {reading}", highlight=False, soft_wrap=True)
+        meter = reading.as_dict()
     record = make_record(
         recipe=recipe.name,
         learner=recipe.title,
@@ -95,10 +125,11 @@ def judge(
         seed=seed,
         config=to_plain(experiment) | ({"encoder": given.made} if given else {}) | chosen,
         steps=steps_of(experiment, given),
-        published_steps=steps_of(recipe.experiment),
+        published_steps=steps_of(recipe.experiment) if recipe.steps_published else None,
         batches=batches_of(recipe, experiment),
         scores=[as_score(at, scores, recipe.published.get(at)) for at, scores in found.items()],
         wall_seconds=clock.seconds() + (given.made.get("seconds", 0.0) if given else 0.0),
+        meter=meter,
     )
     return Path(str(from_first(lambda: {"path": str(write_record(results, record))})["path"]))
 
@@ -136,13 +167,13 @@ def prepare(
     folder: str | Path,
     resume: bool,
     given: Encoder | None = None,
-) -> tuple[Learner | Callable[[Difficulty], Learner], TasksAt]:
-    """The learner, meta-trained where it has to be, or a function that chooses one for each difficulty; and the tasks
-    that it is judged on."""
+) -> tuple[Learner | Callable[[Difficulty], Learner], TasksAt, Tasks | None]:
+    """The learner, meta-trained where it has to be, or a function that chooses one for each difficulty; the tasks that
+    it is judged on, and those that it was meta-trained on."""
     options = experiment.learner
     if isinstance(options, FromScratchOptions):
         weights = key_of(0)
-        return lambda at: options.build(source.shape, source.test(at).target, weights), source.test
+        return lambda at: options.build(source.shape, source.test(at).target, weights), source.test, None
     if isinstance(options, BaselineOptions) or experiment.training is None:
         if experiment.encoder is None or not isinstance(options, BaselineOptions) or not isinstance(source, ImageTasks):
             raise NopalError(f"The recipe {recipe.name} names no encoder or no training, which its learner needs.")
@@ -150,11 +181,11 @@ def prepare(
         if is_trained(encoder):
             images = source.splits.train
             encoder = fit_encoder(images, encoder, recipe.data, folder=Path(folder) / "encoder", resume=resume)
-        return prepare_baseline(options, encoder, source.splits, recipe.data)
+        return *prepare_baseline(options, encoder, source.splits, recipe.data), None
     made, training = origin(recipe, experiment, given), experiment.training
     run = begin_run(folder, source.shape, options, training, tasks=experiment.tasks, made=made, resume=resume)
     tasks, validation = source.training(run, experiment), source.validation(training)
-    return meta_train(run, tasks, validation=validation, label=recipe.name), source.test
+    return meta_train(run, tasks, validation=validation, label=recipe.name), source.test, tasks
 
 
 def prepare_baseline(

@@ -38,6 +38,7 @@ def run_seeds(
     partitions: int | None = None,
     episodes: int = 1000,
     encoder: Path | None = None,
+    data: Path | None = None,
     console: Console,
 ) -> list[Path]:
     """As `run_recipe` for each seed, whose files go into `folder_of(seed)`; but they are meta-trained together, and an
@@ -50,7 +51,7 @@ def run_seeds(
         raise NopalError(f"The recipe {recipe.name} trains nothing that a seed could change; run it with one seed.")
     given = given_encoder(recipe, encoder) if encoder else None
     from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
-    source = open_tasks(recipe.data, recipe.experiment, given)
+    source = open_tasks(recipe.data, recipe.experiment, given, data)
     folders = [folder_of(seed) for seed in seeds]
     if not resume:
         for folder in folders:
@@ -69,9 +70,10 @@ def run_seeds(
     validation = source.validation(recipe.experiment.training)
     learners = meta_train_seeds(runs, tasks, validation=validation, label=recipe.name)
     found = []
-    for seed, experiment, learner, clock in zip(seeds, experiments, learners, clocks):
+    for seed, experiment, learner, of_seed, clock in zip(seeds, experiments, learners, tasks, clocks):
         console.print(f"Seed {seed}:", highlight=False)
-        found.append(judge(recipe, experiment, seed, learner, source.test, results, episodes, clock, console, given))
+        about = (recipe, experiment, seed, learner, source.test, of_seed, results, episodes, clock, console, given)
+        found.append(judge(*about))
     return found
 
 

@@ -8,6 +8,7 @@ import math
 from typing import ClassVar, Literal
 
 from nopal.data.poses.arrays import PoseSet
+from nopal.partitions import Exclusivity
 from nopal.tasks.poses import Poses
 from nopal.tasks.regression import Sinusoids, Version
 from nopal.tasks.target import Categorical, Circular, Gaussian, Target
@@ -22,6 +23,10 @@ class Classes:
     """Classes of images: clusters of partitions where a recipe makes some, else human labels."""
 
     method: ClassVar[str] = "classes"
+    exclusivity: Exclusivity = "inter_shuffle"
+    """how far tasks of human labels are mutually exclusive; as usual they are"""
+    augmented: bool = False
+    """meta-augmentation: the labels of every task permuted"""
 
     def target(self, way: int) -> Target:
         """What a task of `way` classes predicts."""

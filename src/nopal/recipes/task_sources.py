@@ -8,27 +8,32 @@ difficult as those, none of them in the test (None where there are none); and `t
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from nopal.data.images import Splits
-from nopal.data.poses.arrays import PoseSet
+from nopal.data.poses.arrays import PoseSet, load_poses
 from nopal.encoders import Encoder
 from nopal.errors import NopalError
+from nopal.partitions import Partitions, from_classes
 from nopal.recipes.measuring import labelled
 from nopal.recipes.options import Experiment, TrainingOptions
-from nopal.recipes.pipeline import Encoded, class_tasks, make_partitions
+from nopal.recipes.pipeline import Encoded, class_tasks, make_partitions, undone_if_refused
 from nopal.recipes.pose_data import find_poses
 from nopal.recipes.recipe import Difficulty
-from nopal.recipes.sources import load_splits
-from nopal.recipes.task_options import PoseTasks, SinusoidTasks
+from nopal.recipes.sources import NAMED, load_splits
+from nopal.recipes.task_options import Classes, PoseTasks, SinusoidTasks
 from nopal.runs import RunFolder
 from nopal.tasks.augmentation import Augmented
 from nopal.training import Tasks
 
+VALIDATION = "-validation"
+"""Ends the name of data whose held-back part takes the place of the test, to choose hyper-parameters by."""
 QUERIES = 15
 """Views of an object on which a test task is judged."""
 
@@ -37,8 +42,8 @@ class ImageTasks:
     """Classes of labelled images; meta-training tasks may come from partitions instead. Runs that go side by side share
     the images and what was encoded."""
 
-    def __init__(self, splits: Splits, given: Encoder | None = None):
-        self.splits, self._given = splits, given
+    def __init__(self, splits: Splits, options: Classes = Classes(), given: Encoder | None = None):
+        self.splits, self._options, self._given = splits, options, given
         self._x = jnp.asarray(splits.train.images)
         self._encoded: Encoded = {}
         self._made: dict[Any, Any] = {}
@@ -51,9 +56,18 @@ class ImageTasks:
     def training(self, run: RunFolder, experiment: Experiment) -> Tasks:
         how = experiment.partitions
         if how not in self._made:
-            encoder = self._given or experiment.encoder
-            self._made[how] = make_partitions(run, self.splits.train, encoder, how, self._encoded)
-        return class_tasks(run, self._x, self._made[how])
+            self._made[how] = self._partitions(run, experiment)
+        tasks = class_tasks(run, self._x, self._made[how])
+        return Augmented(tasks) if self._options.augmented else tasks
+
+    def _partitions(self, run: RunFolder, experiment: Experiment) -> Partitions:
+        if experiment.partitions is None and experiment.training and self._options.exclusivity != "inter_shuffle":
+            labels, way = self.splits.train.need_labels(), experiment.training.way
+            # Which class bears which label belongs to the data, and is the same for all seeds.
+            with undone_if_refused(run):
+                return from_classes(labels, way=way, exclusivity=self._options.exclusivity, key=jax.random.key(0))
+        encoder = self._given or experiment.encoder
+        return make_partitions(run, self.splits.train, encoder, experiment.partitions, self._encoded)
 
     def validation(self, training: TrainingOptions) -> Tasks | None:
         images = self.splits.validation
@@ -84,8 +98,9 @@ class GivenTasks:
 TaskSource = ImageTasks | GivenTasks
 
 
-def open_tasks(data: str, experiment: Experiment, given: Encoder | None = None) -> TaskSource:
-    """The tasks that an experiment asks for, on the data of that name; `given` is an encoder that is fitted already."""
+def open_tasks(data: str, experiment: Experiment, given: Encoder | None = None, file: Path | None = None) -> TaskSource:
+    """The tasks that an experiment asks for, on the data of that name; `given` is an encoder that is fitted already,
+    `file` one of rendered poses."""
     options = experiment.tasks
     if isinstance(options, SinusoidTasks):
         told = options.told(1, 1)
@@ -96,8 +111,19 @@ def open_tasks(data: str, experiment: Experiment, given: Encoder | None = None) 
             told.sample(jax.random.key(0)).query.x.shape[1:],
         )
     if isinstance(options, PoseTasks):
-        return pose_tasks(options, find_poses())
-    return ImageTasks(load_splits(data), given)
+        return pose_tasks(options, load_poses(file) if file else find_poses())
+    return ImageTasks(splits_of(data), options, given)
+
+
+def splits_of(data: str) -> Splits:
+    """A data set by name; where that ends in -validation, the part for it takes the place of the test."""
+    name = data.removesuffix(VALIDATION)
+    if data in NAMED or name == data:
+        return load_splits(data)
+    splits = load_splits(name)
+    if splits.validation is None:
+        raise NopalError(f"Nothing of {name} is held back for validation; choose hyper-parameters on other data.")
+    return Splits(splits.train, None, splits.validation)
 
 
 def pose_tasks(options: PoseTasks, poses: PoseSet) -> GivenTasks:
@@ -105,12 +131,13 @@ def pose_tasks(options: PoseTasks, poses: PoseSet) -> GivenTasks:
     known, new = (poses.part(part) for part in (("fitting", "validation") if options.choosing else ("train", "test")))
     held_out = poses.part("validation") if poses.validation.any() else None
 
-    def train(training: TrainingOptions) -> Tasks:
-        tasks = options.of(known, training.shot, training.query)
+    @functools.cache  # so that many seeds have their arrays in common
+    def train(shot: int, query: int) -> Tasks:
+        tasks = options.of(known, shot, query)
         return Augmented(tasks) if options.augmented else tasks
 
     return GivenTasks(
-        train,
+        lambda training: train(training.shot, training.query),
         (lambda shot: options.of(held_out, shot, QUERIES)) if held_out else None,
         lambda at: options.of(new, at[1], QUERIES),
         (*poses.images.shape[2:4], 1),

@@ -31,6 +31,8 @@ FIELDS: dict[str, Any] = {
     "commit": str | None,
     "date": str,
 }
+METER = ("metric", "tasks", "right", "before", "shuffled", "foreign", "guess", "reliance", "low", "high")
+"""Fields of the reading of the meter, which a record may have: mean scores and the index with its interval."""
 STATISTICS = ("support", "transductive", "running", "none")
 
 
@@ -89,22 +91,26 @@ def make_record(
     scores: Sequence[Score],
     wall_seconds: float,
     batches: tuple[int, int] | None = None,
+    meter: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A record made here and now; `published_steps` is what the paper took, None where that is not known. `batches` are
-    the tasks of a step and the published number of them, where the two differ."""
-    return {
+    the tasks of a step and the published number of them, where the two differ; `meter` is a reading on meta-training
+    tasks (`nopal.meter`), where one was taken."""
+    steps_taken = {"steps": steps, "published_steps": published_steps}
+    tasks_taken = {"tasks_per_step": batches[0], "published_tasks_per_step": batches[1]} if batches else {}
+    made = {
         "schema": SCHEMA,
         "recipe": recipe,
         "learner": learner,
         "data": data,
         "seed": seed,
         "config": dict(config),
-        "budget": {"steps": steps, "published_steps": published_steps}
-        | ({"tasks_per_step": batches[0], "published_tasks_per_step": batches[1]} if batches else {}),
+        "budget": steps_taken | tasks_taken,
         "scores": [score.as_dict() for score in scores],
         "wall_seconds": round(wall_seconds, 1),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    } | environment()
+    }
+    return made | ({"meter": dict(meter)} if meter else {}) | environment()
 
 
 def write_record(folder: str | Path, record: Mapping[str, Any], run: str | None = None) -> Path:
@@ -161,6 +167,9 @@ def _check(record: Mapping[str, Any], name: str) -> None:
             raise NopalError(
                 f"{name} has no field 'budget.{field}'; records of schema {SCHEMA} need it: make it by a run."
             )
+    for field in METER if "meter" in record else ():
+        if field not in record["meter"]:
+            raise NopalError(f"{name} has no field 'meter.{field}', but a meter; make it by a run, or leave it out.")
     for i, score in enumerate(record["scores"]):
         _check_score(score, f"{name}, score {i}")
     if found := next((text for text in _texts(record) if _is_local(text)), None):

@@ -1,0 +1,179 @@
+"""The memorisation meter: how much a learner's predictions depend on the support set, on tasks like those of its
+meta-training (the failure is that of Yin et al. 2020, arXiv 1912.03820)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from nopal.errors import NopalError
+from nopal.learners.learner import Learner
+from nopal.mapping import device_mesh, map_over_tasks, replicate
+from nopal.tasks.episode import Episode, Examples
+from nopal.tasks.target import Categorical
+from nopal.training import Tasks
+
+MEMORISING = 0.1
+"""A learner whose reliance is below this for all its interval, and yet far better than chance, counts as memorising."""
+RESAMPLES = 1000
+
+Values = Float[np.ndarray, "tasks"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reading:
+    """Mean query scores of the same tasks: after adapting to their support set (`right`), before any adaptation (None
+    where a learner predicts nothing then), after adapting to the support set with its labels `shuffled`, and to that of
+    another task (`foreign`). `guess` is the score of the best constant prediction.
+
+    Gain is how far a mean score is above (an error: below) that of the guess. `reliance` is 1 less the larger of the
+    shares of the right support set's gain that are kept with either wrong one, brought into 0 to 1: 0 where predictions
+    ignore the support set, 1 where all that is better than guessing comes from it. It is None where the right support
+    set gains nothing for certain. `low` and `high` are its 95% interval, by bootstrap over tasks.
+    """
+
+    metric: str
+    right: Values
+    before: Values | None
+    shuffled: Values
+    foreign: Values
+    guess: float
+    reliance: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def memorising(self) -> bool:
+        """Whether the learner certainly hardly looks at the support set, and yet is better than guessing."""
+        return self.high is not None and self.high < MEMORISING
+
+    def as_dict(self) -> dict[str, Any]:
+        """As a record holds it: mean scores, accuracies in percent."""
+        scale, digits = (100, 3) if self.metric == "accuracy" else (1, 5)
+        scores = self.means() | {"guess": self.guess}
+        ends = {"reliance": self.reliance, "low": self.low, "high": self.high}
+        return {
+            "metric": self.metric,
+            "tasks": len(self.right),
+            **{name: None if mean is None else round(scale * mean, digits) for name, mean in scores.items()},
+            **{name: None if end is None else round(end, 4) for name, end in ends.items()},
+        }
+
+    def means(self) -> dict[str, float | None]:
+        """The mean scores by name."""
+        values = {"right": self.right, "before": self.before, "shuffled": self.shuffled, "foreign": self.foreign}
+        return {name: None if of is None else float(of.mean()) for name, of in values.items()}
+
+    def __str__(self) -> str:
+        if self.reliance is None:
+            return "undefined: with the right support set it is no better than guessing"
+        return f"{self.reliance:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def read_meter(
+    learner: Learner,
+    tasks: Tasks,
+    *,
+    key: PRNGKeyArray,
+    episodes: int = 200,
+    steps: int | None = None,
+    devices: int | None = None,
+) -> Reading:
+    """Measure a learner on `episodes` of the tasks, which should be those of its meta-training.
+
+    Episode i is drawn from `fold_in(key, i)`. `steps` overrides the number of inner steps. Raises `NopalError` for
+    fewer than two episodes.
+    """
+    if episodes < 2:
+        raise NopalError(f"The number of tasks for the meter is {episodes}; expected at least 2 (200 is plenty).")
+    mesh = device_mesh(devices)
+    predicts = predicts_before(learner, tasks)
+    learner, tasks, key = replicate((learner, tasks, key), mesh)
+    found = {name: np.asarray(v) for name, v in _measure(learner, tasks, key, episodes, steps, predicts, mesh).items()}
+    right, shuffled, foreign = (found[name].astype(float) for name in ("right", "shuffled", "foreign"))
+    target = tasks.target
+
+    def guesses(weights: Float[np.ndarray, "n tasks"]) -> Float[np.ndarray, "n"]:
+        if isinstance(target, Categorical):
+            return np.full(len(weights), 1 / target.way)
+        return weights @ found["square"] - ((weights @ found["mean"]) ** 2).mean(1)
+
+    sign = 1 if target.metric == "accuracy" else -1
+
+    def gains(weights: Float[np.ndarray, "n tasks"]) -> list[Float[np.ndarray, "n"]]:
+        return [sign * (weights @ values - guesses(weights)) for values in (right, shuffled, foreign)]
+
+    even = np.full((1, episodes), 1 / episodes)
+    draws = np.random.default_rng(0).multinomial(episodes, even[0], RESAMPLES) / episodes
+    resampled = gains(draws)
+    reliance = low = high = None
+    if np.quantile(resampled[0], 0.025) > 0:
+        reliance = float(_reliance(*gains(even))[0])
+        low, high = map(float, np.quantile(_reliance(*resampled), (0.025, 0.975)))
+    before = found["before"].astype(float) if predicts else None
+    guess = float(guesses(even)[0])
+    return Reading(target.metric, right, before, shuffled, foreign, guess, reliance, low, high)
+
+
+def _reliance(
+    right: Float[np.ndarray, "n"], shuffled: Float[np.ndarray, "n"], foreign: Float[np.ndarray, "n"]
+) -> Float[np.ndarray, "n"]:
+    positive = np.maximum(right, np.finfo(float).tiny)
+    return np.clip(1 - np.maximum(shuffled, foreign) / positive, 0, 1)
+
+
+def predicts_before(learner: Learner, tasks: Tasks) -> bool:
+    """Whether the learner predicts anything without a support set."""
+
+    def predict(learner: Learner, tasks: Tasks, key: PRNGKeyArray) -> Array:
+        return learner.adapt(None, key=key)(tasks.sample(key).query.x)
+
+    try:
+        eqx.filter_eval_shape(predict, learner, tasks, jax.random.key(0))
+    except NopalError:
+        return False
+    return True
+
+
+@eqx.filter_jit
+def _measure(
+    learner: Learner,
+    tasks: Tasks,
+    key: PRNGKeyArray,
+    episodes: int,
+    steps: int | None,
+    predicts: bool,
+    mesh: Mesh,
+) -> dict[str, Array]:
+    arrays, static = eqx.partition((learner, tasks, key), eqx.is_array)
+
+    def of_episode(arrays: Any, number: Int[Array, ""]) -> dict[str, Array]:
+        learner, tasks, key = eqx.combine(arrays, static)
+        draw, other, order, noise = jax.random.split(jax.random.fold_in(key, number), 4)
+        episode: Episode = tasks.sample(draw)
+        support, query = episode.support, episode.query
+
+        def score(known: Examples | None) -> Float[Array, ""]:
+            outputs = learner.adapt(known, key=noise, steps=steps)(query.x)
+            return query.target.score(outputs[:, : query.target.width], query.y).mean()
+
+        mixed = Examples(support.x, jax.random.permutation(order, support.y), support.target)
+        # One after the other, so that the inner loop is compiled once.
+        supports = jax.tree.map(lambda *leaves: jnp.stack(leaves), support, mixed, tasks.sample(other).support)
+        right, shuffled, foreign = jax.lax.map(score, supports)
+        found = {"right": right, "shuffled": shuffled, "foreign": foreign}
+        if predicts:
+            found["before"] = score(None)
+        if not isinstance(query.target, Categorical):
+            y = query.y.reshape(len(query.y), -1)
+            found |= {"mean": y.mean(0), "square": jnp.mean(y**2)}
+        return found
+
+    return map_over_tasks(of_episode, arrays, episodes, mesh)
