@@ -113,6 +113,17 @@ def test_images_are_embedded_by_a_file_or_a_run(stages: Path, here: Path) -> Non
     assert (made["encoder"], made["images"], made["data"]) == ("MetaLearned", 120, "new.npz")
 
 
+def test_the_meter_of_a_run(stages: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert go("meter stages/run") == 2
+    assert "does not say what it was trained on; name its images" in capsys.readouterr().err
+    assert go("meter stages/run letters.npz") == 2
+    assert "no partitions at" in capsys.readouterr().err
+    assert go("meter stages/run letters.npz --partitions stages/partitions.npz --episodes 4") == 0
+    assert "Reliance on the support set" in capsys.readouterr().out
+    found = json.loads((stages / "run" / "meter.json").read_text())
+    assert (found["tasks"], found["metric"], found["before"], found["guess"]) == (4, "accuracy", None, 33.333)
+
+
 def test_partitions_have_a_page_or_their_numbers(stages: Path, here: Path) -> None:
     line = "partition stages/vectors.npz other.npz --partitions 2 --min-members 6"
     assert go(f"{line} --how hyperplanes --clusters 3 --margin 0.1 --report other.html") == 0

@@ -3,6 +3,7 @@
 from nopal import data, distributed, encoders, learners, nets, partitions, tasks
 from nopal.errors import NopalError
 from nopal.evaluation import Scores, evaluate
+from nopal.meter import read_meter
 from nopal.prediction import predict
 from nopal.recipes.loading import load
 from nopal.seeds import train_seeds
@@ -22,6 +23,7 @@ __all__ = [
     "nets",
     "partitions",
     "predict",
+    "read_meter",
     "tasks",
     "train",
     "train_seeds",

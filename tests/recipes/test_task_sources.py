@@ -19,6 +19,7 @@ from nopal import NopalError
 from nopal.data.images import ImageSet, Splits
 from nopal.evaluation import evaluate
 from nopal.recipes.measuring import EVALUATION_SEED
+from nopal.recipes.metering import meter_run
 from nopal.recipes.options import Experiment, MAMLOptions, TrainingOptions, from_plain, to_plain
 from nopal.recipes.recipe import Published, Recipe
 from nopal.recipes.running import RECIPES, find_recipe, find_recipes, held_back, run_recipe
@@ -43,7 +44,7 @@ TINY = Recipe(
 CONSOLE = Console(file=io.StringIO())
 
 
-def test_sinusoids_from_nothing_to_a_table(tmp_path: Path) -> None:
+def test_sinusoids_from_nothing_to_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     places = {"results": tmp_path / "results", "episodes": 8, "console": CONSOLE}
     folders = [tmp_path / "run-3", tmp_path / "run-4"]
     run_seeds(TINY, "demo", lambda seed: tmp_path / f"run-{seed}", seeds=[3, 4], **places)
@@ -58,6 +59,10 @@ def test_sinusoids_from_nothing_to_a_table(tmp_path: Path) -> None:
     test = open_tasks("waves", TINY.experiment).test((0, 5))
     again = evaluate(learner, test, key=jax.random.key(EVALUATION_SEED), episodes=8)
     assert five["mean"] == pytest.approx(again.mean, abs=1e-5)
+    assert three["meter"]["tasks"] == 8
+    monkeypatch.setitem(RECIPES, TINY.name, TINY)
+    reading = meter_run(folders[0], None, None, 8, CONSOLE)
+    assert reading.as_dict() == three["meter"] == json.loads((folders[0] / "meter.json").read_text())
     page = results_table("waves", tmp_path / "results", tmp_path / "page.md")
     spread = np.std([three["scores"][0]["mean"], four["scores"][0]["mean"]], ddof=1)
     mean = (three["scores"][0]["mean"] + four["scores"][0]["mean"]) / 2

@@ -160,6 +160,18 @@ def test_seeds_share_a_row_with_the_standard_deviation_between_them():
     assert "A row with several seeds has the mean over them, ± the standard deviation between them" in page
 
 
+def test_readings_of_the_meter_are_averaged_over_seeds():
+    readings = [{"metric": "accuracy", "reliance": r, "before": b} for r, b in ((0.25, 90.0), (None, 98.0))]
+    records = [record(seed=seed, meter=reading) for seed, reading in enumerate(readings)]
+    page = results_page([*records, record(learner="other")], "Results", "")
+    assert "| reliance | before adapting |" in page
+    row, other = [line for line in page.splitlines() if line.startswith(("| MAML", "| other"))]
+    assert "| 0.25 | 94.0 ± 5.7 |" in row
+    assert "|  |  |" in other
+    assert "([the meter](meter.md))" in page
+    assert "meter" not in results_page([record()], "Results", "")
+
+
 def test_a_results_page_needs_records():
     with pytest.raises(NopalError, match="Found 0 records"):
         results_page([], "Results", "")

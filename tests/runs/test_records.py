@@ -47,6 +47,16 @@ def test_a_record_comes_back(tmp_path: Path) -> None:
     assert read_records(tmp_path)[1] == first
 
 
+def test_a_record_may_have_a_whole_reading_of_the_meter(tmp_path: Path) -> None:
+    scores = {"right": 99.0, "before": None, "shuffled": 98.0, "foreign": 20.0, "guess": 20.0}
+    reading = scores | {"metric": "accuracy", "tasks": 100, "reliance": 0.01, "low": 0.0, "high": 0.02}
+    write_record(tmp_path, a_record(meter=reading))
+    assert read_records(tmp_path)[0]["meter"] == reading
+    del reading["high"]
+    with pytest.raises(NopalError, match=r"has no field 'meter\.high', but a meter"):
+        write_record(tmp_path, a_record(meter=reading))
+
+
 @pytest.mark.parametrize("field", ["schema", "recipe", "data", "scores", "commit", "wall_seconds", "date"])
 def test_a_missing_field_is_named(tmp_path: Path, field: str) -> None:
     record = a_record()

@@ -36,6 +36,10 @@ SEVERAL = (
     "A row with several seeds has the mean over them, ± the standard deviation between them, and the time of all; the "
     "interval of each is in its record."
 )
+METER = (
+    "Reliance says how much of what is better than chance on training tasks comes from the support set, from 0 (all is "
+    "memorised) to 1; before adapting: the score on training tasks without any support set ([the meter](meter.md))."
+)
 KIND = ("metric", "way", "shot", "points", "tasks", "statistics")
 """What the scores of two records must have in common to be averaged."""
 
@@ -185,6 +189,8 @@ def results_page(
     groups = _by_seed(records)
     if any(len(group) > 1 for group in groups):
         legend.insert(1, SEVERAL)
+    if any(record.get("meter") for record in records):
+        legend.append(METER)
     blocks = [f"# {title}", intro, "\n".join(f"* {line}" for line in legend)]
     for data in dict.fromkeys(record["data"] for record in records):
         chosen = [group for group in groups if group[0]["data"] == data]
@@ -273,7 +279,7 @@ def _with_particulars(group: Sequence[Record], machines: list[str], folder: str)
         seconds = sum(record["wall_seconds"] for record in group)
         recipe = f"`{group[0]['recipe']}`"
         links = [_link(str(record["seed"]) if len(group) > 1 else recipe, record, folder) for record in group]
-        particulars = {
+        particulars = _readings(group) | {
             "tasks": _tasks(group),
             "seed": ", ".join(str(record["seed"]) for record in group),
             "time": f"{time_text(seconds)} <sup>{', '.join(map(str, marks))}</sup>",
@@ -289,6 +295,19 @@ def _tasks(group: Sequence[Record]) -> str:
     counts = ", ".join(f"{tasks:,}" for tasks in sorted({score["tasks"] for score in scores}))
     diverged = sum(score.get("diverged", 0) for score in scores)
     return f"{counts} ({diverged} diverged)" if diverged else counts
+
+
+def _readings(group: Sequence[Record]) -> dict[str, str]:
+    """What the meter read on training tasks, averaged over seeds."""
+    readings = [record["meter"] for record in group if record.get("meter")]
+    found = {}
+    for heading, field in (("reliance", "reliance"), ("before adapting", "before")):
+        values = [reading[field] for reading in readings if reading[field] is not None]
+        if values:
+            digits = 1 if field == "before" and readings[0]["metric"] == "accuracy" else 2
+            spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+            found[heading] = f"{np.mean(values):.{digits}f}{spread}"
+    return found
 
 
 def _link(name: str, record: Record, folder: str) -> str:
