@@ -20,7 +20,7 @@ from tyro.conf import arg, subcommand
 from nopal.commands.poses import poses
 from nopal.errors import NopalError
 from nopal.recipes.options import EncoderOptions, MAMLOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
-from nopal.recipes.recipe import Budget, name_of_difficulty
+from nopal.recipes.recipe import Budget
 from nopal.recipes.sources import Split
 from nopal.runs import Interrupted
 
@@ -379,10 +379,11 @@ def recipes() -> None:
 
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
     table.add_column("name and learner", no_wrap=True)
-    table.add_column("published (accuracies in percent)")
+    table.add_column("published (way x shot, or points)", min_width=17)
     table.add_column("steps: demo, hour, published")
     for recipe in RECIPES.values():
-        published = "\n".join(f"{name_of_difficulty(at)}: {p.mean:g} {p.source}" for at, p in recipe.published.items())
+        marks = {at: f"{p.mean:g} {p.source.split()[0]}" for at, p in recipe.published.items()}
+        published = "\n".join(f"{n}x{k}: {mark}" if n else f"{k}: {mark}" for (n, k), mark in marks.items())
         lines = [", ".join(f"{steps:,}" for steps in recipe.budgets.values())]
         if recipe.encoder_budgets:
             encoders = [recipe.at(budget).encoder for budget in get_args(Budget)]

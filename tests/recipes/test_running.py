@@ -68,7 +68,8 @@ def test_a_trained_row(tmp_path: Path) -> None:
     assert (record["seed"], record["config"]["training"]["seed"], record["config"]["partitions"]["seed"]) == (2, 2, 2)
     (score,) = record["scores"]
     assert (score["published"], score["published_source"], score["statistics"]) == (66.5, "[IMG] poster", "running")
-    assert said.endswith("(published 66.5 [IMG] poster)\n")
+    assert "(published 66.5 [IMG] poster)\nReliance on the support set, on training tasks: " in said
+    assert (record["meter"]["tasks"], record["meter"]["before"]) == (4, None)
     with pytest.raises(NopalError, match="already holds a run"):
         run(TRAINED, tmp_path, seed=2)
     run(TRAINED, tmp_path, seed=2, resume=True)

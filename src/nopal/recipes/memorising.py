@@ -134,7 +134,7 @@ _FIGURE_10 = {0.0: 77.0, 1e-7: 81.0, 1e-6: 84.0, 1e-5: 84.5, 5e-5: 78.0, 1e-4: 7
 FIGURE = tuple(
     omniglot(1).row(
         f"figure-10-{beta:g}",
-        f"MR-MAML (W) on mutually exclusive tasks, beta {beta:g}",
+        f"MR-MAML (W), exclusive tasks, beta {beta:g}",
         omniglot(1).mr_maml(beta) if beta else omniglot(1).maml,
         "" if beta else "plain MAML",
         Classes(),
