@@ -101,7 +101,8 @@ ROWS = (
         MR_MAML_W,
         FOR_MAML,
         15_000,
-        "the published initial scale of the weights, 2e-22, gets no gradient that counts: in effect an L2 penalty",
+        "the published initial scale of the weights, 2e-22, gets no gradient that counts: in effect an L2 penalty, "
+        "which acts because Adam begins anew in every step, see the row whose Adam is kept",
         fresh=("*",),
     ),
     row(

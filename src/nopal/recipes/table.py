@@ -8,7 +8,7 @@ from typing import Any
 
 from nopal.errors import NopalError
 from nopal.recipes.published import OMNIGLOT
-from nopal.recipes.recipe import Difficulty, Published
+from nopal.recipes.recipe import Difficulty, Published, Recipe
 from nopal.recipes.rounds import first_round
 from nopal.recipes.running import RECIPES
 from nopal.report import as_svg, comparison_figure, results_page, rows_over_seeds, unmeasured
@@ -45,6 +45,7 @@ def results_table(data: str | None, results: Path, out: Path | None) -> str:
         check_writable(out)
     wanted = known if data is None else [data]
     lines = [line for name in wanted for line in _in_order(name, [r for r in records if r["data"] == name])]
+    measured = {name: {record["recipe"] for record in records if record["data"] == name} for name in wanted}
     pictures: dict[str, str] = {}
     if out:
         for name in wanted:
@@ -54,10 +55,17 @@ def results_table(data: str | None, results: Path, out: Path | None) -> str:
                 write_text(picture, as_svg(comparison_figure(rows)))
                 pictures[name] = picture.name
     where = Path(os.path.relpath(results, out.parent if out else Path.cwd())).as_posix()
-    page = results_page(lines, "Results", INTRO, where, pictures)
+    remarks = {
+        name: [_remark(r) for r in RECIPES.values() if r.note and r.name in made] for name, made in measured.items()
+    }
+    page = results_page(lines, "Results", INTRO, where, pictures, remarks)
     if out:
         write_text(out, page)
     return page
+
+
+def _remark(recipe: Recipe) -> str:
+    return f"{recipe.title} (`{recipe.name}`): {recipe.note}."
 
 
 def _in_order(data: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -44,6 +44,8 @@ def comparison_figure(rows: Sequence[Row]) -> Figure:
                     zorder=3,
                 )
         panel.set_title(f"{way}-way {shot}-shot" if way else f"{shot} points", fontsize=9, color=INK)
+        if metric != "accuracy":
+            panel.set_xscale("log")  # one adaptation that all but diverged would hide all others
         panel.grid(color=INK, alpha=0.12, linewidth=0.6)
         panel.tick_params(colors=INK, length=0, labelsize=8)
         for spine in panel.spines.values():

@@ -175,13 +175,14 @@ def results_page(
     intro: str,
     folder: str = "../results",
     pictures: Mapping[str, str] | None = None,
+    remarks: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """A Markdown page with a table for each data set, its rows in the order of `records`; those that differ by their
     seeds alone share a row.
 
     `folder` is where the records lie, seen from the page: a row links to `folder/file` of a record that has a `file`,
-    as those of `read_records` do. `pictures` stand below the tables of their data sets. Raises `NopalError` where
-    there are no records.
+    as those of `read_records` do. `pictures` and `remarks` stand below the tables of their data sets. Raises
+    `NopalError` where there are no records.
     """
     if not records:
         raise NopalError("Found 0 records of runs, expected at least one; make one with `nopal run` first.")
@@ -199,7 +200,8 @@ def results_page(
         rows = [row for group in chosen for row in _with_particulars(group, machines, folder)]
         notes = "\\\n".join(f"<sup>{i}</sup> {machine}" for i, machine in enumerate(machines, 1))
         picture = f"![Measured and published on {data}]({pictures[data]})" if pictures and data in pictures else ""
-        blocks += [block for block in (f"## {data}", markdown_table(rows), notes, picture) if block]
+        said = "\n".join(f"* {remark}" for remark in (remarks or {}).get(data, ()))
+        blocks += [block for block in (f"## {data}", markdown_table(rows), notes, said, picture) if block]
     return "\n\n".join(blocks) + "\n"
 
 
