@@ -1,7 +1,9 @@
 """Every test runs with the shapes and types of the package's signatures checked."""
 
+import gc
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,19 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 install_import_hook("nopal", "beartype.beartype")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs() -> Iterator[None]:
+    """Compiled programs are forgotten before they fill the table of memory maps that Linux grants a process (65,530 by
+    default), past which XLA crashes."""
+    import jax  # not before the settings above
+
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 20_000:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
