@@ -120,7 +120,8 @@ def test_scores_as_a_table(tmp_path: Path) -> None:
         "0,False"
     )
     assert (
-        second == "omniglot/cactus-maml,CACTUs-MAML,Omniglot,0,3000,squared_error,0.5,0.1,100,transductive,,,10,,,True"
+        second
+        == "omniglot/cactus-maml,CACTUs-MAML,Omniglot,0,3000,squared_error,0.5,0.1,100,transductive,,,10,,,0,True"
     )
 
 
