@@ -17,9 +17,9 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from nopal import learners, nets, partitions
 from nopal.learners.learner import MetaLearner
-from nopal.learners.maml import parameter_names
 from nopal.loop import run
 from nopal.mapping import mean_over_tasks, replicate
+from nopal.nets.parameters import parameter_names
 from nopal.tasks import Classification, Episode, Sinusoids
 from nopal.training import MetaStep, initial_state, make_optimiser, mesh_for
 
