@@ -101,6 +101,21 @@ def test_squared_errors_by_hand():
     assert (reading.reliance, reading.low, reading.high) == (1.0, pytest.approx(0.8, abs=0.2), 1.0)
 
 
+def test_what_diverges_is_as_good_as_a_guess():
+    class Diverges(Share):
+        """With a slope that is not the right one, which the queries alone tell."""
+
+        def adapt(self, support, *, key=None, steps=None):
+            slope = jnp.nan if support is None else support.y[1, 0] / support.x[1, 0]
+            return lambda x: jnp.where(slope > 0, slope * x, jnp.inf)
+
+    reading = read(Diverges(1.0), Slopes(), episodes=100)
+    assert reading.means()["before"] == pytest.approx(reading.guess)
+    assert set(np.round(reading.right)) == {0, 4}
+    assert all(np.isfinite(list(reading.means().values())))
+    assert reading.reliance is not None
+
+
 def test_what_is_no_better_than_guessing_has_no_index():
     reading = read(Share(0.0), Slopes(), episodes=50)
     assert (reading.reliance, reading.low, reading.high, reading.memorising) == (None, None, None, False)

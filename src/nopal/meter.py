@@ -97,7 +97,6 @@ def read_meter(
     predicts = predicts_before(learner, tasks)
     learner, tasks, key = replicate((learner, tasks, key), mesh)
     found = {name: np.asarray(v) for name, v in _measure(learner, tasks, key, episodes, steps, predicts, mesh).items()}
-    right, shuffled, foreign = (found[name].astype(float) for name in ("right", "shuffled", "foreign"))
     target = tasks.target
 
     def guesses(weights: Float[np.ndarray, "n tasks"]) -> Float[np.ndarray, "n"]:
@@ -105,21 +104,23 @@ def read_meter(
             return np.full(len(weights), 1 / target.way)
         return weights @ found["square"] - ((weights @ found["mean"]) ** 2).mean(1)
 
+    even = np.full((1, episodes), 1 / episodes)
+    guess = float(guesses(even)[0])
+    # An inner loop that diverged, as it may with a wrong support set, is as good as a guess.
+    scores = {name: np.nan_to_num(of.astype(float), nan=guess, posinf=guess) for name, of in found.items()}
+    right, shuffled, foreign = (scores[name] for name in ("right", "shuffled", "foreign"))
     sign = 1 if target.metric == "accuracy" else -1
 
     def gains(weights: Float[np.ndarray, "n tasks"]) -> list[Float[np.ndarray, "n"]]:
         return [sign * (weights @ values - guesses(weights)) for values in (right, shuffled, foreign)]
 
-    even = np.full((1, episodes), 1 / episodes)
     draws = np.random.default_rng(0).multinomial(episodes, even[0], RESAMPLES) / episodes
     resampled = gains(draws)
     reliance = low = high = None
     if np.quantile(resampled[0], 0.025) > 0:
         reliance = float(_reliance(*gains(even))[0])
         low, high = map(float, np.quantile(_reliance(*resampled), (0.025, 0.975)))
-    before = found["before"].astype(float) if predicts else None
-    guess = float(guesses(even)[0])
-    return Reading(target.metric, right, before, shuffled, foreign, guess, reliance, low, high)
+    return Reading(target.metric, right, scores.get("before"), shuffled, foreign, guess, reliance, low, high)
 
 
 def _reliance(
