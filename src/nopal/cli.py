@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import rich.box
 import rich.table
 import tyro
-from rich.console import Console
 from tyro.conf import arg, subcommand
 
 from nopal.commands.poses import poses
@@ -22,7 +21,8 @@ from nopal.errors import NopalError
 from nopal.recipes.options import EncoderOptions, MAMLOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
 from nopal.recipes.recipe import Budget
 from nopal.recipes.sources import Split
-from nopal.runs import Interrupted
+from nopal.runs import Interrupted, check_archive
+from nopal.terminal import console, say
 
 if TYPE_CHECKING:
     from nopal.partitions.summary import Summary
@@ -31,8 +31,6 @@ LearnerChoice = Annotated[ProtoNetOptions, subcommand("protonet")] | Annotated[M
 Source = Annotated[str, arg(metavar="SOURCE")]
 Run = Annotated[Path, arg(metavar="RUN")]
 Out = Annotated[Path, arg(metavar="OUT")]
-
-console = Console()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +62,6 @@ class Processes:
 
 
 Together = Annotated[Processes, arg(name="")]
-
-
-def say(text: str) -> None:
-    """A line for a person; paths in it are never broken."""
-    console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def demo(
@@ -518,17 +511,6 @@ def parse_difficulty(text: str) -> tuple[int, int]:
     if not found:
         raise NopalError(f"{text!r} is no difficulty; expected way x shot, for instance 5x1.")
     return int(found[1]), int(found[2])
-
-
-def check_archive(out: Path, source: Path | None = None) -> None:
-    """Raises `NopalError` where `out` is no name for an .npz file to write, or that of the `source` it is made from."""
-    from nopal.runs import check_writable
-
-    if out.suffix != ".npz":
-        raise NopalError(f"The file to write is {out}; expected a name that ends in .npz.")
-    if source and out.resolve() == source.resolve():
-        raise NopalError(f"The file to write, {out}, is the one to read; choose another name.")
-    check_writable(out)
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {

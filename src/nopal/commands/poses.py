@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from tyro.conf import OmitSubcommandPrefixes, arg, subcommand
 
 from nopal.data.poses.collecting import Split
 from nopal.data.poses.meshes import FORMATS, SYMMETRIC
 from nopal.data.poses.scene import SceneOptions
-
-if TYPE_CHECKING:
-    from nopal.data.poses import PoseSet
+from nopal.runs import check_writable
+from nopal.terminal import say
 
 Out = Annotated[Path, arg(metavar="OUT")]
 
@@ -50,58 +48,19 @@ def render(
         processes: how many work at once; 0 for one on each core
         pickle: write train_data.pkl and val_data.pkl of the original code beside OUT, too
     """
-    from nopal.cli import check_archive, say
-    from nopal.data.poses.arrays import tables_of
-    from nopal.data.poses.collecting import render_poses
-    from nopal.data.poses.pickles import write_pickle
-    from nopal.data.poses.rendering import Rendered
-    from nopal.loop import Moment
-    from nopal.runs import Progress
+    from nopal.recipes.pose_data import render_file
 
-    check_archive(out, models)
-    done = 0
-    with contextlib.ExitStack() as stack:
-
-        @functools.cache
-        def progress_of(total: int) -> Progress:
-            return stack.enter_context(Progress(total * views, label="render", unit="image"))
-
-        def watch(total: int, rendered: Rendered | None) -> None:
-            nonlocal done
-            progress = progress_of(total)
-            if rendered:
-                done += views
-                if rendered.kept or rendered.problem:
-                    progress.skip(views)
-                progress(Moment(done, None, {}))
-
-        outcome = render_poses(
-            models,
-            out,
-            options=options,
-            views=views,
-            seed=seed,
-            drop=drop,
-            formats=formats,
-            split=split,
-            processes=processes,
-            watch=watch,
-        )
-    poses = outcome.poses
-    written = [out, write_sheet(poses, out.with_suffix(".png"))]
-    if pickle:
-        written += [
-            write_pickle(out.with_name("train_data.pkl"), tables_of(poses.part("train"))),
-            write_pickle(out.with_name("val_data.pkl"), tables_of(poses.part("test"))),
-        ]
-    for name in outcome.empty:
-        say(f"The class folder {name} holds no model.")
-    if outcome.problems:
-        say(f"{len(outcome.problems)} models could not be rendered: " + " ".join(outcome.problems))
-    test, held_back = poses.split.count("test"), int(poses.validation.sum())
-    say(
-        f"{len(poses)} objects in {views} views, {len(poses) - test} for meta-training ({held_back} of them held back "
-        f"for validation) and {test} for the test: {', '.join(map(str, written))}"
+    render_file(
+        models,
+        out,
+        options=options,
+        views=views,
+        seed=seed,
+        drop=drop,
+        formats=formats,
+        split=split,
+        processes=processes,
+        pickle=pickle,
     )
 
 
@@ -112,26 +71,11 @@ def show(poses: Annotated[Path, arg(metavar="POSES")], out: Out, /) -> None:
         poses: an .npz file of `nopal poses render`, or a .pkl file of the original code
         out: the picture to write
     """
-    from nopal.cli import say
     from nopal.data.poses import load_poses
-    from nopal.runs import check_writable
+    from nopal.recipes.pose_data import write_sheet
 
     check_writable(out)
     say(f"The contact sheet: {write_sheet(load_poses(poses), out)}")
-
-
-def write_sheet(poses: PoseSet, path: Path) -> Path:
-    """Write the contact sheet of `poses`; raises `NopalError` where that cannot be done."""
-    from nopal.atomic import written_beside
-    from nopal.errors import NopalError
-    from nopal.report import pose_sheet
-
-    try:
-        with written_beside(path) as beside:
-            pose_sheet(poses.images, poses.angles, poses.names).savefig(beside, format="png", dpi=160)
-    except OSError as error:
-        raise NopalError(f"{path} cannot be written ({error.strerror}); choose another folder.") from None
-    return path
 
 
 def deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+from pathlib import Path
+
+from nopal.atomic import written_beside
 from nopal.data.download import cache_folder, data_folder
-from nopal.data.poses.arrays import PoseSet, load_poses
+from nopal.data.poses.arrays import PoseSet, load_poses, tables_of
+from nopal.data.poses.collecting import Split, render_poses
+from nopal.data.poses.meshes import FORMATS, SYMMETRIC
+from nopal.data.poses.pickles import write_pickle
+from nopal.data.poses.rendering import Rendered
+from nopal.data.poses.scene import SceneOptions
 from nopal.errors import NopalError
+from nopal.loop import Moment
+from nopal.report import pose_sheet
+from nopal.runs import Progress, check_archive
+from nopal.terminal import say
 
 FILES = ("poses.npz", "train_data_ins.pkl", "train_data.pkl")
 MODELS = "pascal3d_cad.zip"
@@ -26,7 +40,77 @@ def find_poses() -> PoseSet:
     stamp = models.stat()
     rendered = cache_folder() / f"poses-{stamp.st_size}-{stamp.st_mtime_ns}.npz"
     if not rendered.is_file():
-        from nopal.commands.poses import render
-
-        render(models, rendered)
+        render_file(models, rendered)
     return load_poses(rendered)
+
+
+def render_file(
+    models: Path,
+    out: Path,
+    *,
+    options: SceneOptions = SceneOptions(),
+    views: int = 100,
+    seed: int = 0,
+    drop: tuple[str, ...] = SYMMETRIC,
+    formats: tuple[str, ...] = FORMATS,
+    split: Split = "auto",
+    processes: int = 0,
+    pickle: bool = False,
+) -> None:
+    """`render_poses` with its progress shown and a word on what could not be rendered; a contact sheet lies beside
+    `out`, and with `pickle` the files of the original code."""
+    check_archive(out, models)
+    done = 0
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def progress_of(total: int) -> Progress:
+            return stack.enter_context(Progress(total * views, label="render", unit="image"))
+
+        def watch(total: int, rendered: Rendered | None) -> None:
+            nonlocal done
+            progress = progress_of(total)
+            if rendered:
+                done += views
+                if rendered.kept or rendered.problem:
+                    progress.skip(views)
+                progress(Moment(done, None, {}))
+
+        outcome = render_poses(
+            models,
+            out,
+            options=options,
+            views=views,
+            seed=seed,
+            drop=drop,
+            formats=formats,
+            split=split,
+            processes=processes,
+            watch=watch,
+        )
+    poses = outcome.poses
+    written = [out, write_sheet(poses, out.with_suffix(".png"))]
+    if pickle:
+        written += [
+            write_pickle(out.with_name("train_data.pkl"), tables_of(poses.part("train"))),
+            write_pickle(out.with_name("val_data.pkl"), tables_of(poses.part("test"))),
+        ]
+    for name in outcome.empty:
+        say(f"The class folder {name} holds no model.")
+    if outcome.problems:
+        say(f"{len(outcome.problems)} models could not be rendered: " + " ".join(outcome.problems))
+    test, held_back = poses.split.count("test"), int(poses.validation.sum())
+    say(
+        f"{len(poses)} objects in {views} views, {len(poses) - test} for meta-training ({held_back} of them held back "
+        f"for validation) and {test} for the test: {', '.join(map(str, written))}"
+    )
+
+
+def write_sheet(poses: PoseSet, path: Path) -> Path:
+    """Write the contact sheet of `poses`; raises `NopalError` where that cannot be done."""
+    try:
+        with written_beside(path) as beside:
+            pose_sheet(poses.images, poses.angles, poses.names).savefig(beside, format="png", dpi=160)
+    except OSError as error:
+        raise NopalError(f"{path} cannot be written ({error.strerror}); choose another folder.") from None
+    return path

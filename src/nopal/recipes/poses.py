@@ -20,7 +20,7 @@ from nopal.recipes.regularised_options import (
     RegularisedOptions,
     WholeMAMLOptions,
 )
-from nopal.recipes.sinusoids import scale_of
+from nopal.recipes.sinusoids import OURS, but, scale_of
 from nopal.recipes.task_options import PoseTasks
 
 POINTS: Difficulty = (0, 15)
@@ -112,12 +112,6 @@ def row(
     )
 
 
-def but(options: Any, **changes: Any) -> Any:
-    """The same with some choices changed."""
-    return dataclasses.replace(options, **changes)
-
-
-OURS = "not in the paper"
 _SWEEP = {"maml": (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0), "cnp": (0.0, 1e-5, 1e-4, 1e-3, 1e-2)}
 _READ = {"maml": (4.6, 2.75, 2.9, 2.55, 2.25, 5.0), "cnp": (8.1, 4.8, 3.3, 2.9, 8.1)}
 _THIRD = "[2ND] (Rajendran et al. 2020)"

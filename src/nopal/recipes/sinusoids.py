@@ -72,7 +72,7 @@ def row(
     return Recipe(f"sinusoids-{name}", title, "sinusoids", experiment, POINTS, published, budgets, note=note)
 
 
-def but(options: RegularisedOptions, **changes: Any) -> RegularisedOptions:
+def but(options: Any, **changes: Any) -> Any:
     """The same with some choices changed."""
     return dataclasses.replace(options, **changes)
 

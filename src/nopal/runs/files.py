@@ -50,3 +50,12 @@ def check_writable(path: Path) -> None:
         why = f"{parent} can't be written" if parent.is_dir() else f"{parent} is no folder"
         why = "it is a folder" if path.is_dir() else why
         raise NopalError(f"The file {path} can't be written ({why}); choose another place.")
+
+
+def check_archive(out: Path, source: Path | None = None) -> None:
+    """Raises `NopalError` where `out` is no name for an .npz file to write, or that of the `source` it is made from."""
+    if out.suffix != ".npz":
+        raise NopalError(f"The file to write is {out}; expected a name that ends in .npz.")
+    if source and out.resolve() == source.resolve():
+        raise NopalError(f"The file to write, {out}, is the one to read; choose another name.")
+    check_writable(out)

@@ -1,0 +1,12 @@
+"""What the program says to the person who runs it; of several processes the first alone speaks."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+console = Console()
+
+
+def say(text: str) -> None:
+    """A line for a person; paths in it are never broken."""
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
