@@ -59,6 +59,23 @@ def test_only_the_direction_of_a_point_is_decoded():
     assert (np.asarray(places) < 10).all()
 
 
+@pytest.mark.parametrize("length", [0.0, 0.3, 0.9, 0.995])
+@pytest.mark.parametrize("angle", [0.1, 1.5, 3.0, 5.9])
+def test_the_number_expected_on_a_circle_is_the_mean_of_a_wrapped_normal(length, angle):
+    """A mean resultant of `length` is that of normal angles of variance -2 log(length)."""
+    point = jnp.array([[length * math.sin(angle), length * math.cos(angle)]])
+    deviation = math.sqrt(-2 * math.log(length)) if length else 1e3
+    angles = angle + deviation * norm.ppf((np.arange(200_000) + 0.5) / 200_000)
+    mean = (angles % (2 * math.pi)).mean() * 10 / (2 * math.pi)
+    np.testing.assert_allclose(Circular(10.0).expected(point), [[mean]], atol=2e-3)
+
+
+def test_points_on_and_outside_the_circle_are_expected_where_they_point_to():
+    target, places = Circular(10.0), jnp.array([[0.5], [2.5], [7.0], [9.5]])
+    np.testing.assert_allclose(target.expected(target.encode(places)), places, atol=1e-3)
+    np.testing.assert_allclose(target.expected(3 * target.encode(places)), places, atol=1e-3)
+
+
 def test_the_loss_on_a_circle_is_the_squared_chord_and_knows_no_seam():
     target = Circular(10.0)
     points = target.encode(jnp.array([[9.9], [5.0], [2.5]]))

@@ -2,6 +2,7 @@
 
 from nopal.learners.attentive_neural_process import AttentiveNeuralProcess
 from nopal.learners.bayes_by_backprop import BayesByBackprop
+from nopal.learners.closed_form import ClosedFormLearner
 from nopal.learners.cluster_matching import ClusterMatching
 from nopal.learners.conditional_neural_process import ConditionalNeuralProcess
 from nopal.learners.fine_tuning import FineTuning
@@ -14,6 +15,7 @@ from nopal.learners.mlp_head import MLPHead, MLPStoppedOnQueries
 from nopal.learners.nearest_neighbour import NearestNeighbour
 from nopal.learners.neural_process import NeuralProcess
 from nopal.learners.protonet import ProtoNet
+from nopal.learners.ridge import Ridge
 from nopal.learners.taml import TAML
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "TAML",
     "AttentiveNeuralProcess",
     "BayesByBackprop",
+    "ClosedFormLearner",
     "ClusterMatching",
     "ConditionalNeuralProcess",
     "CoupledLearner",
@@ -36,4 +39,5 @@ __all__ = [
     "NeuralProcess",
     "NormalisingLearner",
     "ProtoNet",
+    "Ridge",
 ]

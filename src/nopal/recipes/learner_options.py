@@ -10,6 +10,7 @@ from jaxtyping import PRNGKeyArray
 from nopal.learners.from_scratch import FromScratch
 from nopal.learners.maml import MAML, Rates, Reduction
 from nopal.learners.protonet import ProtoNet
+from nopal.learners.ridge import Ridge
 from nopal.nets.conv4 import Conv4, Downsample, Readout
 from nopal.nets.mlp import MLP
 from nopal.nets.network import Network
@@ -116,6 +117,27 @@ class ProtoNetOptions(NetworkOptions):
     def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> ProtoNet:
         """A learner with fresh weights for inputs of `shape`; any number of classes will do."""
         return ProtoNet(self.network(shape, None, key), statistics=self.statistics)
+
+
+@dataclasses.dataclass(frozen=True)
+class RidgeOptions(NetworkOptions):
+    """Ridge regression, in closed form, on a meta-trained embedding."""
+
+    method: ClassVar[str] = "ridge"
+    title: ClassVar[str] = "ridge regression"
+    filters: int = 64
+    """feature maps of each of the four blocks"""
+    readout: Readout = "flatten"
+    """flatten the last feature map, or average it over its places"""
+    penalty: float = 0.1
+    """of the squared weights at the beginning; it is meta-trained"""
+    statistics: Statistics = "support"
+    """what normalises activations at test: the support set, running statistics, or support and queries together
+    (transductive)"""
+
+    def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> Ridge:
+        """A learner with fresh weights for inputs of `shape`."""
+        return Ridge(self.network(shape, None, key), target, penalty=self.penalty, statistics=self.statistics)
 
 
 @dataclasses.dataclass(frozen=True)

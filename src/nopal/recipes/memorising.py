@@ -6,13 +6,14 @@ from __future__ import annotations
 import dataclasses
 
 from nopal.recipes.baseline_options import NearestNeighbourOptions
-from nopal.recipes.learner_options import MAMLOptions
+from nopal.recipes.learner_options import MAMLOptions, ProtoNetOptions, RidgeOptions
 from nopal.recipes.options import EncoderOptions, Experiment, LearnerOptions, TrainingOptions
 from nopal.recipes.recipe import Budget, Published, Recipe
 from nopal.recipes.regularised_options import FeatureOptions, FineTuningOptions, RegularisedOptions, TAMLOptions
 from nopal.recipes.task_options import Classes
 
 BUDGETS: dict[Budget, int] = {"demo": 50, "hour": 2_000}
+CLOSED = "not in the paper: its predictions come from the support set alone, so there is nothing to memorise"
 NOT_PUBLISHED = "steps, inner rate and beta are not published"
 
 # Test accuracies with their standard deviations over five trials, one-shot and five-shot.
@@ -105,6 +106,8 @@ class Table:
             self.row("maml-encoder", "MAML, encoder not adapted", plain, "MR-MAML without its penalty"),
             self.row("mr-maml-w", "MR-MAML (W)", self.mr_maml(self.beta)),
             self.row("maml-augmented", "MAML, meta-augmentation", self.maml, permuted, augmented),
+            self.row("protonet", "ProtoNets", ProtoNetOptions(), CLOSED),
+            self.row("ridge", "ridge regression", RidgeOptions(downsample="pool"), CLOSED),
         )
 
 

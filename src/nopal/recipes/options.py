@@ -12,7 +12,7 @@ from nopal.encoders.acai import ACAIOptions
 from nopal.errors import NopalError
 from nopal.partitions.hyperplanes import Unit
 from nopal.recipes.baseline_options import BaselineOptions
-from nopal.recipes.learner_options import FromScratchOptions, MAMLOptions, ProtoNetOptions
+from nopal.recipes.learner_options import FromScratchOptions, MAMLOptions, ProtoNetOptions, RidgeOptions
 from nopal.recipes.regularised_options import (
     ANPOptions,
     BayesByBackpropOptions,
@@ -77,6 +77,7 @@ class PartitionOptions:
 MetaLearnerOptions = (
     MAMLOptions
     | ProtoNetOptions
+    | RidgeOptions
     | WholeMAMLOptions
     | TAMLOptions
     | FineTuningOptions

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from nopal.recipes.learner_options import MAMLOptions
+from nopal.recipes.learner_options import MAMLOptions, RidgeOptions
 from nopal.recipes.options import Experiment, MetaLearnerOptions, TrainingOptions
 from nopal.recipes.recipe import Budget, Difficulty, Published, Recipe
 from nopal.recipes.regularised_options import (
@@ -70,6 +70,8 @@ MR_CNP_A = RegularisedOptions(
 ALL_DRAWN = BayesByBackpropOptions(
     RegularisedOptions(WIDE, FeatureOptions((20,)), "none"), beta=1e-3, scale=scale_of(-3.0), samples=10
 )
+
+RIDGE = RegularisedOptions(RidgeOptions(hidden=(100, 64)), FeatureOptions((196,)), "none")
 
 
 def row(
@@ -201,6 +203,8 @@ ABLATION = (
     row("maml-encoder-circular", "MAML, encoder not adapted, circle", ENCODER, 30_000, 2e-3, None, CIRCULAR, OURS),
     row("mr-maml-w-noisy", "MR-MAML (W), scale 0.05", but(MR_MAML, beta=1e-3, scale=0.05), 30_000, 2e-3, note=OURS),
     row("cnp-circular", "CNP, circle", CNP, 140_000, 1e-3, None, CIRCULAR, OURS),
+    row("ridge", "ridge regression", RIDGE, 30_000, 1e-3, note=OURS),
+    row("ridge-circular", "ridge regression, circle", RIDGE, 30_000, 1e-3, None, CIRCULAR, OURS),
 )
 FIGURE_2 = (
     *(

@@ -25,7 +25,7 @@ from nopal.nets.mean_field import MeanField
 from nopal.nets.mlp import MLP
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Statistics
-from nopal.recipes.learner_options import MAMLOptions, NetworkOptions
+from nopal.recipes.learner_options import MAMLOptions, NetworkOptions, RidgeOptions
 from nopal.tasks.target import Target
 
 
@@ -176,7 +176,7 @@ class RegularisedOptions:
     """A learner on features that an encoder makes, which is not adapted and may be regularised."""
 
     method: ClassVar[str] = "meta_regularised"
-    learner: MAMLOptions | CNPOptions | NPOptions | ANPOptions = CNPOptions()
+    learner: MAMLOptions | RidgeOptions | CNPOptions | NPOptions | ANPOptions = CNPOptions()
     encoder: FeatureOptions = FeatureOptions()
     noise: Literal["none", "weights", "activations"] = "weights"
     """what is drawn: nothing, the encoder's weights (W), or what it makes of an input (A)"""

@@ -1,0 +1,80 @@
+"""Ridge regression on a meta-trained embedding (Bertinetto, Henriques, Torr, Vedaldi 2019, arXiv 1805.08136, R2-D2).
+
+What predicts is made of the support set and nothing else, so that a memorised answer has no place to stay: swap two
+labels of the support set, or turn its circle, and the predictions follow."""
+
+from __future__ import annotations
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Shaped
+
+from nopal.errors import NopalError
+from nopal.learners.closed_form import ClosedFormLearner
+from nopal.nets.network import Network
+from nopal.nets.normalisation import Moments, Statistics
+from nopal.tasks.episode import Examples
+from nopal.tasks.target import Categorical, Target
+
+
+class Ridge(ClosedFormLearner):
+    """The weights W that minimise |Z W - Y|^2 + penalty d |W|^2, for support embeddings Z [m, d] and labels Y as their
+    target encodes them (one-hot for classes); predictions are `gain` times z W.
+
+    The penalty and the gain are meta-trained with the network. Published: a network without a last linear layer, and
+    a bias beside the gain, which one number for all classes leaves without effect.
+    """
+
+    network: Network
+    log_penalty: Float[Array, ""]
+    log_gain: Float[Array, ""]
+    running: tuple[Moments, ...] | None
+    outputs: int = eqx.field(static=True)
+    query_statistics: Statistics = eqx.field(static=True)
+
+    def __init__(self, network: Network, target: Target, *, penalty: float = 0.1, statistics: Statistics = "support"):
+        """Raises `NopalError` for a penalty that is not positive."""
+        if not penalty > 0:
+            raise NopalError(f"The penalty of ridge regression is {penalty}; expected a number above 0.")
+        self.network, self.running, self.query_statistics = network, None, statistics
+        # One-hot labels are fitted by numbers from 0 to 1, far too near each other for logits.
+        gain = 10.0 if isinstance(target, Categorical) else 1.0
+        self.log_penalty, self.log_gain = jnp.array(math.log(penalty)), jnp.array(math.log(gain))
+        self.outputs = target.width
+
+    def fit(self, embedded: Float[Array, "m d"], support: Examples) -> Weights:
+        labels = support.target.encode(support.y)
+        return Weights(ridge(embedded, labels, jnp.exp(self.log_penalty)) * jnp.exp(self.log_gain))
+
+    def unfitted(self) -> Zeros:
+        return Zeros(self.outputs)
+
+
+class Weights(eqx.Module):
+    """Embeddings -> parameters of the target."""
+
+    weights: Float[Array, "d parameters"]
+
+    def __call__(self, embedded: Float[Array, "m d"]) -> Float[Array, "m parameters"]:
+        return embedded @ self.weights
+
+
+class Zeros(eqx.Module):
+    """What ridge regression predicts that saw no example."""
+
+    outputs: int = eqx.field(static=True)
+
+    def __call__(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m parameters"]:
+        return jnp.zeros((len(x), self.outputs))
+
+
+def ridge(x: Float[Array, "m d"], y: Float[Array, "m k"], penalty: Float[Array, ""] | float) -> Float[Array, "d k"]:
+    """The weights that minimise |x w - y|^2 + penalty d |w|^2, from a system of min(m, d) equations."""
+    m, d = x.shape
+    if m < d:
+        kernel = x @ x.T + penalty * d * jnp.eye(m)
+        return x.T @ jax.scipy.linalg.solve(kernel, y, assume_a="pos")
+    return jax.scipy.linalg.solve(x.T @ x + penalty * d * jnp.eye(d), x.T @ y, assume_a="pos")
