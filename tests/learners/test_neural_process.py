@@ -140,7 +140,7 @@ def test_averages_are_those_of_single_draws_and_approach_their_mean(make):
         if make is process:
             expected.append(decoded(learner, latent, x))
         else:
-            expected.append(learner._predictor(support, latent)(x))
+            expected.append(learner.predictor(support, latent)(x))
     np.testing.assert_allclose(predict(learner, support, x, KEY), np.mean(expected, axis=0), rtol=1e-10)
     assert not np.allclose(predict(learner, support, x, jax.random.key(4)), np.mean(expected, axis=0), rtol=1e-3)
 
@@ -202,7 +202,7 @@ def test_the_attentive_loss_attends_to_the_support_set_alone():
     support, query = task.support, task.query
     both = Examples(np.concatenate([support.x, query.x]), np.concatenate([support.y, query.y]), query.target)
     posterior, prior = (Normal(*map(jnp.asarray, distribution(learner, part))) for part in (both, support))
-    outputs = learner._predictor(support, posterior.sample(KEY))(query.x)
+    outputs = learner.predictor(support, posterior.sample(KEY))(query.x)
     expected = query.target.loss(outputs, query.y).mean() + posterior.kl(prior) / 6
     np.testing.assert_allclose(judged(learner, task, KEY)[0], expected, rtol=1e-8)
 

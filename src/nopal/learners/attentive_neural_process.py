@@ -13,12 +13,11 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from nopal.data.images import as_float
 from nopal.errors import NopalError
-from nopal.learners.averaging import average_draws, check_strength
+from nopal.learners.averaging import check_strength
 from nopal.learners.conditional_neural_process import OverQueries, PointEncoder
-from nopal.learners.learner import Aux, MetaLearner, Predictor
-from nopal.learners.neural_process import LatentPath, evidence, together
+from nopal.learners.neural_process import LatentPath, NeuralProcess
 from nopal.nets.mlp import MLP
-from nopal.tasks.episode import Episode, Examples
+from nopal.tasks.episode import Examples
 from nopal.tasks.target import Target
 
 
@@ -35,21 +34,16 @@ class Attention(eqx.Module):
         return jnp.einsum("hmn,nhe->mhe", jax.nn.softmax(alike), v).reshape(len(queries), -1)
 
 
-class AttentiveNeuralProcess(MetaLearner):
+class AttentiveNeuralProcess(NeuralProcess):
     """A neural process whose decoder also sees what its query finds in the support set by attention.
 
     Keys are what one network makes of the inputs, values what another makes of inputs with labels. An empty support set
     has the value 0. Loss and predictions are those of `NeuralProcess`.
     """
 
-    latent: LatentPath
     keys: MLP
     points: PointEncoder
-    decoder: MLP
     attention: Attention
-    inputs: int = eqx.field(static=True)
-    over_queries: OverQueries = eqx.field(static=True)
-    samples: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -83,26 +77,7 @@ class AttentiveNeuralProcess(MetaLearner):
         self.attention = Attention(heads)
         self.inputs, self.over_queries, self.samples = inputs, over_queries, samples
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.inputs,)
-
-    def adapt(
-        self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None
-    ) -> Predictor:
-        """See `Learner.adapt`. Raises `NopalError` where draws are to be averaged and no key is given."""
-        prior = self.latent(support)
-        if self.samples == 0:
-            return self._predictor(support, prior.mean)
-        return average_draws(lambda key: self._predictor(support, prior.sample(key)), self.samples, support, key)
-
-    def loss(self, episode: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Aux]:
-        query = episode.query
-        posterior = self.latent(together(episode))
-        outputs = self._predictor(episode.support, posterior.sample(key))(query.x)
-        return evidence(outputs, query, posterior.kl(self.latent(episode.support)), self.over_queries)
-
-    def _predictor(self, support: Examples | None, latent: Float[Array, "l"]) -> AttentivePredictor:
+    def predictor(self, support: Examples | None, latent: Float[Array, "l"]) -> AttentivePredictor:
         if support is None or len(support.x) == 0:
             return AttentivePredictor(self, None, None, latent)
         return AttentivePredictor(self, self.keys(support.x)[0], self.points(support), latent)

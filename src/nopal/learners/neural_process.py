@@ -62,9 +62,9 @@ class LatentPath(eqx.Module):
 class NeuralProcess(MetaLearner):
     """Support set -> distribution of a latent vector -> decoder, beside each query's input.
 
-    The loss is the negative evidence lower bound: the latent vector comes from support and queries together, at the
-    price of the divergence from what the support set alone says. Predictions average over `samples` latent vectors;
-    with 0 the mean takes their place.
+    The loss is the negative evidence lower bound, of all queries or for one of them: the latent vector comes from
+    support and queries together, at the price of the divergence from what the support set alone says. Predictions
+    average over `samples` latent vectors; with 0 the mean takes their place.
     """
 
     latent: LatentPath
@@ -103,27 +103,24 @@ class NeuralProcess(MetaLearner):
         """See `Learner.adapt`. Raises `NopalError` where draws are to be averaged and no key is given."""
         prior = self.latent(support)
         if self.samples == 0:
-            return Decoder(self.decoder, prior.mean)
-        return average_draws(lambda key: Decoder(self.decoder, prior.sample(key)), self.samples, support, key)
+            return self.predictor(support, prior.mean)
+        return average_draws(lambda key: self.predictor(support, prior.sample(key)), self.samples, support, key)
 
     def loss(self, episode: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Aux]:
         query = episode.query
         posterior = self.latent(together(episode))
-        outputs = Decoder(self.decoder, posterior.sample(key))(query.x)
-        return evidence(outputs, query, posterior.kl(self.latent(episode.support)), self.over_queries)
+        outputs = self.predictor(episode.support, posterior.sample(key))(query.x)
+        losses, kl = query.target.loss(outputs, query.y), posterior.kl(self.latent(episode.support))
+        value = losses.sum() + kl
+        value = value / len(losses) if self.over_queries == "mean" else value
+        return value, {"score": query.target.score(outputs, query.y).mean(), "latent_kl": kl}
+
+    def predictor(self, support: Examples | None, latent: Float[Array, "l"]) -> Predictor:
+        """The predictor of one latent vector."""
+        return Decoder(self.decoder, latent)
 
 
 def together(episode: Episode) -> Examples:
     """Support and queries as one set."""
     support, query = episode.support, episode.query
     return Examples(jnp.concatenate([support.x, query.x]), jnp.concatenate([support.y, query.y]), query.target)
-
-
-def evidence(
-    outputs: Float[Array, "m parameters"], query: Examples, kl: Float[Array, ""], over_queries: OverQueries
-) -> tuple[Float[Array, ""], Aux]:
-    """The negative evidence lower bound, of all queries or for one of them."""
-    losses = query.target.loss(outputs, query.y)
-    value = losses.sum() + kl
-    value = value / len(losses) if over_queries == "mean" else value
-    return value, {"score": query.target.score(outputs, query.y).mean(), "latent_kl": kl}
