@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import OmitSubcommandPrefixes, arg, subcommand
 
@@ -78,6 +78,29 @@ def show(poses: Annotated[Path, arg(metavar="POSES")], out: Out, /) -> None:
     say(f"The contact sheet: {write_sheet(load_poses(poses), out)}")
 
 
+def predict(
+    run: Annotated[Path, arg(metavar="RUN")],
+    /,
+    *,
+    data: Path | None = None,
+    out: Path | None = None,
+    objects: int = 6,
+    split: Literal["test", "validation", "train"] | None = None,
+) -> None:
+    """Draw what a run's learner predicts: some views of objects, their true and predicted angles, and its errors.
+
+    Args:
+        run: the run folder of `nopal run poses-...`
+        data: a file of `nopal poses render`; by default that of the recipes of poses
+        out: the picture to write; RUN/predictions.png by default, or predictions-SPLIT.png
+        objects: how many have a row of views; the errors are those of all
+        split: which objects; by default those that the run is judged on
+    """
+    from nopal.recipes.predicting import predict_run
+
+    say(f"The predictions: {predict_run(run, data, out, objects, split)}")
+
+
 def deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
     """The command with its arguments, not yet run: tyro would take a `NopalError` for a mistyped option."""
 
@@ -91,9 +114,10 @@ def deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
 Action = (
     Annotated[Any, subcommand("render", constructor=deferred(render))]
     | Annotated[Any, subcommand("show", constructor=deferred(show))]
+    | Annotated[Any, subcommand("predict", constructor=deferred(predict))]
 )
 
 
 def poses(*, action: OmitSubcommandPrefixes[Action]) -> None:
-    """Render CAD models to images with angles, or look at such images."""
+    """Render CAD models to images with angles, look at such images, or at what a learner says about them."""
     action()

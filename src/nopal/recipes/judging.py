@@ -26,6 +26,7 @@ from nopal.recipes.baselines import Chosen
 from nopal.recipes.cactus import LINEAR, MLP, NEIGHBOURS
 from nopal.recipes.loading import image_shape, key_of, load, options_of, steps_done
 from nopal.recipes.measuring import as_score, labelled, measure
+from nopal.recipes.predicting import PICTURE
 from nopal.recipes.sources import NAMED, Split, load_images, name_of
 from nopal.report import (
     Markup,
@@ -157,13 +158,14 @@ def write_report(paths: Sequence[Path], out: Path) -> None:
                 "How it learned", [Picture(curves_figure(curves), "Learning curves", "Accuracy on training tasks.")]
             )
         )
-    pictures = [
-        Picture(_picture(run.path / "tasks.png"), f"A training task of {name}", f"A training task of {name}.")
-        for name, run in runs.items()
-        if (run.path / "tasks.png").exists()
-    ]
-    if pictures:
-        sections.append(Section("What it learned from", pictures))
+    for file, heading, words in (
+        ("tasks.png", "What it learned from", "A training task of"),
+        (PICTURE, "What it predicts", "Predictions of"),
+    ):
+        drawn = {name: run.path / file for name, run in runs.items() if (run.path / file).exists()}
+        pictures = [Picture(_picture(path), f"{words} {name}", f"{words} {name}.") for name, path in drawn.items()]
+        if pictures:
+            sections.append(Section(heading, pictures))
     if shown := [picture for name, run in runs.items() for picture in _of_encoder(name, run.path / "encoder")]:
         sections.append(Section("What its encoder keeps", shown))
     for name, run in runs.items():

@@ -23,6 +23,7 @@ from nopal.recipes.loading import key_of
 from nopal.recipes.measuring import EVALUATION_SEED, METER_TASKS, TasksAt, as_score, labelled, measure
 from nopal.recipes.options import EncoderOptions, Experiment, FromScratchOptions, to_plain
 from nopal.recipes.pipeline import begin_run, meta_train
+from nopal.recipes.predicting import PICTURE, draw_predictions
 from nopal.recipes.recipe import Budget, Difficulty, Recipe, name_of_difficulty
 from nopal.recipes.task_options import PoseTasks, SinusoidTasks
 from nopal.recipes.task_sources import VALIDATION, ImageTasks, TaskSource, open_tasks
@@ -73,7 +74,9 @@ def run_recipe(
     source = open_tasks(recipe.data, experiment, given, data)
     clock = Stopwatch(Path(folder) / "seconds.txt")
     learner, test, training = prepare(recipe, experiment, source, folder, resume, given)
-    return judge(recipe, experiment, seed, learner, test, training, results, episodes, clock, console, given)
+    record = judge(recipe, experiment, seed, learner, test, training, results, episodes, clock, console, given)
+    show_predictions(recipe, experiment, learner, folder, data)
+    return record
 
 
 def held_back(recipe: Recipe) -> Recipe:
@@ -132,6 +135,16 @@ def judge(
         meter=meter,
     )
     return Path(str(from_first(lambda: {"path": str(write_record(results, record))})["path"]))
+
+
+def show_predictions(
+    recipe: Recipe, experiment: Experiment, learner: object, folder: str | Path, data: Path | None
+) -> None:
+    """Leave a picture of what a learner predicts in its run's folder, where its tasks can be drawn: poses."""
+    tasks, training = experiment.tasks, experiment.training
+    if isinstance(tasks, PoseTasks) and training and isinstance(learner, Learner):
+        about = f"{recipe.name} after {training.steps:,} steps"
+        draw_predictions(learner, tasks, training.shot, about, Path(folder) / PICTURE, file=data)
 
 
 def steps_of(experiment: Experiment, given: Encoder | None = None) -> int:

@@ -17,7 +17,7 @@ from nopal.loop import Moment
 from nopal.recipes.options import MetaLearnerOptions
 from nopal.recipes.pipeline import Training, begin_run, undone_if_refused
 from nopal.recipes.recipe import Budget, Recipe
-from nopal.recipes.running import given_encoder, judge, origin
+from nopal.recipes.running import given_encoder, judge, origin, show_predictions
 from nopal.recipes.task_sources import open_tasks
 from nopal.recipes.watching import progress_of
 from nopal.runs import Interrupts, RunFolder, Stopwatch, check_writable
@@ -74,6 +74,7 @@ def run_seeds(
         console.print(f"Seed {seed}:", highlight=False)
         about = (recipe, experiment, seed, learner, source.test, of_seed, results, episodes, clock, console, given)
         found.append(judge(*about))
+        show_predictions(recipe, experiment, learner, folder_of(seed), data)
     return found
 
 

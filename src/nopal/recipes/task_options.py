@@ -17,6 +17,9 @@ LATER = {"later": True}
 """Marks a choice that came after records were made: it is stored where it is not the default, so that older runs go on
 and older records stay comparable."""
 
+QUERIES = 15
+"""Views of an object on which a task is judged."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Classes:
@@ -70,7 +73,7 @@ class PoseTasks:
     def target(self, way: int = 1) -> Gaussian | Circular:
         return Circular(10.0) if self.angle == "circular" else Gaussian(1, math.sqrt(0.5))
 
-    def of(self, poses: PoseSet, shot: int, query: int) -> Poses:
+    def of(self, poses: PoseSet, shot: int, query: int = QUERIES) -> Poses:
         """Tasks of these objects."""
         return Poses(poses.images, poses.angles, shot, query, self.angle)
 

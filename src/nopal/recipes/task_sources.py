@@ -34,8 +34,6 @@ from nopal.training import Tasks
 
 VALIDATION = "-validation"
 """Ends the name of data whose held-back part takes the place of the test, to choose hyper-parameters by."""
-QUERIES = 15
-"""Views of an object on which a test task is judged."""
 
 
 class ImageTasks:
@@ -138,7 +136,7 @@ def pose_tasks(options: PoseTasks, poses: PoseSet) -> GivenTasks:
 
     return GivenTasks(
         lambda training: train(training.shot, training.query),
-        (lambda shot: options.of(held_out, shot, QUERIES)) if held_out else None,
-        lambda at: options.of(new, at[1], QUERIES),
+        (lambda shot: options.of(held_out, shot)) if held_out else None,
+        lambda at: options.of(new, at[1]),
         (*poses.images.shape[2:4], 1),
     )

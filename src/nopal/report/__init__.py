@@ -6,6 +6,7 @@ from nopal.report.contact_sheet import contact_sheet
 from nopal.report.curves import curves_figure
 from nopal.report.image_grid import image_grid
 from nopal.report.page import Markup, Picture, Section, report_page, write_page
+from nopal.report.pose_predictions import PosePredictions, evenly, predictions_figure
 from nopal.report.pose_sheet import pose_sheet
 from nopal.report.tables import (
     Row,
@@ -22,6 +23,7 @@ from nopal.report.tables import (
 __all__ = [
     "Markup",
     "Picture",
+    "PosePredictions",
     "Row",
     "Section",
     "as_svg",
@@ -29,10 +31,12 @@ __all__ = [
     "comparison_figure",
     "contact_sheet",
     "curves_figure",
+    "evenly",
     "html_table",
     "image_grid",
     "markdown_table",
     "pose_sheet",
+    "predictions_figure",
     "report_page",
     "results_page",
     "rows_of",

@@ -97,7 +97,10 @@ class Poses(eqx.Module):
 
     def sample(self, key: PRNGKeyArray) -> Episode:
         """One task: views [m, h, w, 1] and places on the circle [m, 1], for support and queries alike."""
-        which, views = self.draw(key)
+        return self.episode(*self.draw(key))
+
+    def episode(self, which: Int[Array, ""], views: Int[Array, "m"]) -> Episode:
+        """The task of that object with these of its views."""
         x = self.images[which, views][..., None]
         y = (self.turn / (2 * math.pi) * self.angles[which, views])[:, None]
         support, query = (

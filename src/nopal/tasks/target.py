@@ -76,6 +76,10 @@ class Gaussian:
         """The numbers as they are."""
         return y
 
+    def decode(self, mean: Float[Array, "m dim"]) -> Float[Array, "m dim"]:
+        """What is predicted: the mean."""
+        return mean
+
     def average(self, mean: Float[Array, "samples m dim"]) -> Float[Array, "m dim"]:
         """The mean prediction."""
         return mean.mean(0)

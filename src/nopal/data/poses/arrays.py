@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, Int, UInt8
 
 from nopal.archive import read_archive, write_archive
 from nopal.data.poses.pickles import Tables, read_pickle
@@ -79,6 +79,10 @@ class PoseSet:
         rows = np.flatnonzero(choices[which])
         if not rows.size:
             raise NopalError(f"None of the {len(self)} objects is for {which}; choose another part, or other objects.")
+        return self.of(rows)
+
+    def of(self, rows: Int[np.ndarray, "chosen"]) -> PoseSet:
+        """The objects of these numbers."""
         return PoseSet(
             self.images[rows],
             self.angles[rows],

@@ -1,0 +1,138 @@
+"""What a learner of poses says about objects, as arrays and as a picture in its run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from nopal.atomic import written_beside
+from nopal.data.poses.arrays import load_poses
+from nopal.distributed import is_first
+from nopal.errors import NopalError
+from nopal.learners.learner import Learner, MetaLearner
+from nopal.mapping import device_mesh, map_over_tasks, replicate
+from nopal.recipes.loading import key_of, load, options_of, steps_done, tasks_of
+from nopal.recipes.measuring import EVALUATION_SEED
+from nopal.recipes.pose_data import find_poses
+from nopal.recipes.task_options import PoseTasks
+from nopal.report import PosePredictions, evenly, predictions_figure
+from nopal.runs import check_writable, load_run
+from nopal.tasks.poses import Poses
+
+PICTURE = "predictions.png"
+TASKS = 4
+"""Tasks of each object."""
+MOST = 60
+"""Objects of which tasks are made; of more, these are evenly chosen."""
+
+Objects = Literal["test", "validation", "train"]
+
+
+def predict_poses(
+    learner: Learner,
+    tasks: Poses,
+    names: Sequence[str],
+    *,
+    key: PRNGKeyArray,
+    each: int = TASKS,
+    devices: int | None = None,
+) -> PosePredictions:
+    """The learner's predictions in `each` tasks of every object; task t of object i is drawn from
+    `fold_in(key, each i + t)`."""
+    mesh = device_mesh(devices)
+    images, angles = np.asarray(tasks.images), np.degrees(np.asarray(tasks.angles, float))
+    learner, tasks, key = replicate((learner, tasks, key), mesh)
+    found = _answers(learner, tasks, key, len(images), each, mesh)
+    views, places, scores = (np.asarray(of_tasks).reshape(len(images), each, -1) for of_tasks in found)
+    return PosePredictions(
+        names=tuple(names),
+        images=images,
+        angles=angles,
+        support=views[..., : tasks.shot],
+        query=views[..., tasks.shot :],
+        predicted=360 / tasks.turn * places.astype(float),
+        scores=scores,
+        metric=tasks.target.metric,
+        turn=tasks.turn,
+    )
+
+
+@eqx.filter_jit
+def _answers(
+    learner: Learner, tasks: Poses, key: PRNGKeyArray, objects: int, each: int, mesh: jax.sharding.Mesh
+) -> tuple[Int[Array, "tasks m"], Array, Array]:
+    """Views, and for the queries among them predicted places on the circle and scores."""
+    arrays, static = eqx.partition((learner, tasks, key), eqx.is_array)
+
+    def of_task(arrays: tuple, number: Int[Array, ""]) -> tuple[Array, Array, Array]:
+        learner, tasks, key = eqx.combine(arrays, static)
+        draw, noise = jax.random.split(jax.random.fold_in(key, number))
+        _, views = tasks.draw(draw)
+        episode = tasks.episode(number // each, views)
+        outputs = learner.answer(episode, key=noise)
+        return views, episode.target.decode(outputs)[:, 0], episode.target.score(outputs, episode.query.y)
+
+    return map_over_tasks(of_task, arrays, objects * each, mesh)
+
+
+def draw_predictions(
+    learner: Learner,
+    tasks: PoseTasks,
+    shot: int,
+    about: str,
+    out: Path,
+    *,
+    file: Path | None = None,
+    split: Objects | None = None,
+    objects: int = 6,
+) -> None:
+    """Write a picture of what a learner says about objects of `split`, by default those that it is judged on, and in
+    it what the learner is. `file` is one of rendered poses. Of several processes all take part, and the first writes.
+    """
+    split = split or judged_on(tasks)
+    poses = load_poses(file) if file else find_poses()
+    size, seen = poses.images.shape[2:4], learner.shape[:2] if isinstance(learner, MetaLearner) else None
+    if seen and size != seen:
+        raise NopalError(
+            f"The views are {size[0]} x {size[1]} pixels, those that the learner knows {seen[0]} x {seen[1]}; give a "
+            "file of views like those."
+        )
+    poses = poses.part("fitting" if split == "train" and tasks.choosing else split)
+    poses = poses.of(evenly(len(poses), MOST))
+    found = predict_poses(learner, tasks.of(poses, shot), poses.names, key=key_of(EVALUATION_SEED))
+    if is_first():
+        title = f"{about}: angles of {'meta-training' if split == 'train' else split} objects"
+        try:
+            with written_beside(out) as beside:
+                predictions_figure(found, title, rows=objects).savefig(beside, format="png", dpi=150)
+        except OSError as error:
+            raise NopalError(f"{out} cannot be written ({error.strerror}); choose another folder.") from None
+
+
+def predict_run(path: Path, file: Path | None, out: Path | None, objects: int, split: Objects | None) -> Path:
+    """`draw_predictions` of a run's learner, by default into the run's folder; returns the path of the picture.
+
+    Raises `NopalError` for a run or a file of something else, and for less than one object to show.
+    """
+    if objects < 1:
+        raise NopalError(f"The number of objects to show is {objects}; expected at least 1.")
+    run = load_run(path)
+    (options, training), tasks = options_of(run), tasks_of(run)
+    if not isinstance(tasks, PoseTasks):
+        raise NopalError(f"The run in {path} was not trained on poses; expected a folder made by nopal run poses-...")
+    out = out or path / (PICTURE if split in (None, judged_on(tasks)) else f"predictions-{split}.png")
+    check_writable(out)
+    about = f"{run.config['made'].get('recipe') or options.title} after {steps_done(run):,} steps"
+    draw_predictions(load(path), tasks, training.shot, about, out, file=file, split=split, objects=objects)
+    return out
+
+
+def judged_on(tasks: PoseTasks) -> Objects:
+    """The objects of a recipe's test tasks."""
+    return "validation" if tasks.choosing else "test"
