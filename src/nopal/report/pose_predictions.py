@@ -57,7 +57,7 @@ def predictions_figure(found: PosePredictions, title: str = "", *, rows: int = 6
     chosen = evenly(len(found.names), rows)
     queries_at = min(SUPPORT, found.support.shape[2]) * _PITCH + _GAP
     panels_at = queries_at + min(QUERIES, found.query.shape[2]) * _PITCH + 0.6
-    below, whole, strip = len(chosen) * _ROW + 0.75, 4.4, max(4.4, 0.25 * len(found.names))
+    below, whole, strip = len(chosen) * _ROW + 0.75, 4.4, max(4.4, 0.2 * len(found.names))
     east, south = panels_at + _PANEL + 0.1, below + strip + 0.65
     figure = Figure(figsize=(INCHES * (east - _WEST), INCHES * (south - _NORTH)))
     axes = figure.add_axes((0, 0, 1, 1))
@@ -76,7 +76,7 @@ def predictions_figure(found: PosePredictions, title: str = "", *, rows: int = 6
         against_panel(panel, found.true[number], found.predicted[number], 9.0)
     scored = "scored as right" if found.metric == "squared_arc" else "but scored as on a line"
     left = _WEST + 0.15
-    axes.text(left, below - 0.4, f"All {len(found.names)} objects together", color=INK, fontsize=10, fontweight="bold")
+    axes.text(left, below - 0.4, f"{len(found.names)} objects together", color=INK, fontsize=10, fontweight="bold")
     axes.text(left, below - 0.15, f"dashed: right across the seam (0° = 360°), {scored}", color=INK, fontsize=8)
     panel = inset(_WEST + 0.75, below, whole, whole)
     against_panel(panel, found.true, found.predicted, 5.0)
