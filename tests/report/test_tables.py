@@ -4,17 +4,9 @@ import pytest
 from rich.console import Console
 
 from nopal.errors import NopalError
-from nopal.report.tables import (
-    Row,
-    budget_text,
-    html_table,
-    markdown_table,
-    results_page,
-    rows_of,
-    table_legend,
-    text_table,
-    time_text,
-)
+from nopal.report.results_page import results_page, time_text
+from nopal.report.rows import Row, budget_text, rows_of
+from nopal.report.tables import html_table, markdown_table, table_legend, text_table
 
 
 def score(way=5, shot=1, mean=62.64, ci95=0.82, statistics="support", **others):

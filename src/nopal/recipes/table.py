@@ -45,27 +45,29 @@ def results_table(data: str | None, results: Path, out: Path | None) -> str:
         check_writable(out)
     wanted = known if data is None else [data]
     lines = [line for name in wanted for line in _in_order(name, [r for r in records if r["data"] == name])]
-    measured = {name: {record["recipe"] for record in records if record["data"] == name} for name in wanted}
-    pictures: dict[str, str] = {}
-    if out:
-        for name in wanted:
-            rows = rows_over_seeds([line for line in lines if line["data"] == name])
-            if rows:
-                picture = out.with_name(f"{out.stem}-{name}.svg")
-                write_text(picture, as_svg(comparison_figure(rows)))
-                pictures[name] = picture.name
+    below = {name: _below(name, records, lines, out) for name in wanted}
     where = Path(os.path.relpath(results, out.parent if out else Path.cwd())).as_posix()
-    remarks = {
-        name: [_remark(r) for r in RECIPES.values() if r.note and r.name in made] for name, made in measured.items()
-    }
-    page = results_page(lines, "Results", INTRO, where, pictures, remarks)
+    page = results_page(lines, "Results", INTRO, where, below)
     if out:
         write_text(out, page)
     return page
 
 
+def _below(data: str, records: list[dict[str, Any]], lines: list[dict[str, Any]], out: Path | None) -> list[str]:
+    """What stands below the table of a data set: remarks on rows that were run and, beside the page `out`, a picture of
+    all."""
+    own = {record["recipe"] for record in records if record["data"] == data}
+    blocks = ["\n".join(_remark(recipe) for recipe in RECIPES.values() if recipe.note and recipe.name in own)]
+    rows = rows_over_seeds([line for line in lines if line["data"] == data])
+    if out and rows:
+        picture = out.with_name(f"{out.stem}-{data}.svg")
+        write_text(picture, as_svg(comparison_figure(rows)))
+        blocks.append(f"![Measured and published on {data}]({picture.name})")
+    return blocks
+
+
 def _remark(recipe: Recipe) -> str:
-    return f"{recipe.title} (`{recipe.name}`): {recipe.note}."
+    return f"* {recipe.title} (`{recipe.name}`): {recipe.note}."
 
 
 def _in_order(data: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -8,17 +8,9 @@ from nopal.report.image_grid import image_grid
 from nopal.report.page import Markup, Picture, Section, report_page, write_page
 from nopal.report.pose_predictions import PosePredictions, evenly, predictions_figure
 from nopal.report.pose_sheet import pose_sheet
-from nopal.report.tables import (
-    Row,
-    html_table,
-    markdown_table,
-    results_page,
-    rows_of,
-    rows_over_seeds,
-    table_legend,
-    text_table,
-    unmeasured,
-)
+from nopal.report.results_page import results_page
+from nopal.report.rows import Row, rows_of, rows_over_seeds, unmeasured
+from nopal.report.tables import html_table, markdown_table, table_legend, text_table
 
 __all__ = [
     "Markup",

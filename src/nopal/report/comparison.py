@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from nopal.errors import NopalError
 from nopal.report.curves import PALETTE
 from nopal.report.page import INK
-from nopal.report.tables import Row, score_columns, scores_of
+from nopal.report.rows import Row, score_columns, scores_of
 
 
 def comparison_figure(rows: Sequence[Row]) -> Figure:

@@ -1,0 +1,153 @@
+"""Rows of tables, made of the records of runs; records that differ by their seeds alone share one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nopal.errors import NopalError
+
+STATISTICS = {
+    "support": "taken from the labelled examples of the task, for the queries too",
+    "transductive": "taken from all queries of the task at once, so that the prediction for one depends on the others",
+    "running": "fixed before the test, the same for every task",
+    "none": "not used",
+}
+KIND = ("metric", "way", "shot", "points", "tasks", "statistics")
+"""What the scores of two records must have in common to be averaged."""
+
+Score = Mapping[str, Any]
+Record = Mapping[str, Any]
+Column = tuple[int, int, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A learner with its scores as records hold them (accuracies in percent).
+
+    `statistics` says what its normalisation used, in a word of `STATISTICS`; `details` are further columns by their
+    headings, for instance `{"budget": "3,000 steps"}`.
+    """
+
+    name: str
+    scores: Sequence[Score]
+    statistics: str
+    details: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def unmeasured(
+    recipe: str, learner: str, data: str, published: Mapping[tuple[int, int], tuple[float, str]]
+) -> dict[str, Any]:
+    """In the place of a record: the published numbers of a row that was not run, mean and source by way and shot, or by
+    0 and the points of a task of regression."""
+    scores = []
+    for (way, shot), (mean, source) in published.items():
+        at = {"way": way, "shot": shot} if way else {"way": None, "shot": None, "points": shot}
+        metric = "accuracy" if way else "squared_error"
+        scores.append({"metric": metric, **at, "mean": None, "published": mean, "published_source": source})
+    return {"recipe": recipe, "learner": learner, "data": data, "seed": None, "scores": scores, "hardware": None}
+
+
+def rows_of(record: Record) -> list[Row]:
+    """One row for each kind of statistics in a record's scores, with the budget as a further column.
+
+    Raises `NopalError` where a score doesn't say which statistics it used, or contradicts itself.
+    """
+    if record["hardware"] is None:
+        return [Row(record["learner"], record["scores"], "", {"budget": "not run"})]
+    kinds: dict[str, list[Score]] = {}
+    for score in record["scores"]:
+        kind, transductive = score.get("statistics"), score.get("transductive")
+        if kind not in STATISTICS or transductive != (kind == "transductive"):
+            raise NopalError(
+                f"A score of {record['learner']} has statistics {kind!r} and transductive {transductive!r}; expected "
+                f"one of {', '.join(STATISTICS)}, and transductive true for that word alone: run it again."
+            )
+        kinds.setdefault(kind, []).append(score)
+    details = {"budget": budget_text(record["budget"])}
+    return [Row(record["learner"], scores, kind, details) for kind, scores in kinds.items()]
+
+
+def budget_text(budget: Mapping[str, Any]) -> str:
+    """For instance '3,000 of 30,000 steps', where the second number is the published one; and the same for the tasks of
+    a step, where they differ."""
+    steps, published = budget.get("steps"), budget.get("published_steps")
+    if not steps:
+        return "no training"
+    text = f"{steps:,} of {published:,} steps" if published else f"{steps:,} steps"
+    tasks = budget.get("tasks_per_step")
+    return f"{text}, {tasks} of {budget['published_tasks_per_step']} tasks each" if tasks else text
+
+
+def by_seed(records: Sequence[Record]) -> list[list[Record]]:
+    """Records that differ by their seeds alone, together and in the order of the seeds."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        if record["hardware"] is None:
+            groups[f"not run: {record['recipe']} {len(groups)}"] = [record]
+            continue
+        kinds = [[score.get(name) for name in KIND] for score in record["scores"]]
+        about = [record["recipe"], record["learner"], record["data"], record["budget"], kinds]
+        key = json.dumps([*about, _without_seeds(record.get("config", {}))], sort_keys=True)
+        group = groups.setdefault(key, [])
+        # Made twice: no further evidence, so no further seed.
+        if any(other["seed"] == record["seed"] for other in group):
+            groups[f"{key} {record.get('file')}"] = [record]
+        else:
+            group.append(record)
+    return [sorted(group, key=lambda record: record["seed"]) for group in groups.values()]
+
+
+def _without_seeds(config: Any) -> Any:
+    if isinstance(config, Mapping):
+        return {name: _without_seeds(value) for name, value in config.items() if name != "seed"}
+    return config
+
+
+def rows_over_seeds(records: Sequence[Record]) -> list[Row]:
+    """The rows of records, of those that differ by their seeds alone one for all of them."""
+    return [row for group in by_seed(records) for row in averaged(group)]
+
+
+def averaged(group: Sequence[Record]) -> list[Row]:
+    """The rows of records that differ by their seeds alone: means over seeds, and standard deviations between them in
+    the place of intervals."""
+    rows = rows_of(group[0])
+    if len(group) == 1:
+        return rows
+    averaged = []
+    for row, *others in zip(rows, *map(rows_of, group[1:])):
+        means = np.array([[score["mean"] for score in of_seed.scores] for of_seed in (row, *others)])
+        pairs = zip(row.scores, means.mean(0), means.std(0, ddof=1))
+        scores = [{**score, "mean": float(mean), "ci95": float(deviation)} for score, mean, deviation in pairs]
+        averaged.append(dataclasses.replace(row, scores=scores))
+    return averaged
+
+
+def score_columns(rows: Sequence[Row]) -> list[Column]:
+    """All columns of scores in these rows, in order."""
+    return sorted({column for row in rows for column in scores_of(row)})
+
+
+def scores_of(row: Row) -> dict[Column, Score]:
+    """The scores by column; way 0 stands for the points of a regression task."""
+    scores = {}
+    for score in row.scores:
+        way = score.get("way") or 0
+        column = way, score["shot"] if way else score["points"], score["metric"]
+        if column in scores:
+            raise NopalError(
+                f"The row {row.name!r} has two scores for {heading_of(column)}; give each a row of its own."
+            )
+        scores[column] = score
+    return scores
+
+
+def heading_of(column: Column) -> str:
+    way, shot, metric = column
+    name = f"{way}-way {shot}-shot" if way else f"{shot} points"
+    return name if metric == "accuracy" else f"{name}, {metric.replace('_', ' ')}"
