@@ -55,6 +55,10 @@ class BayesByBackprop(MetaLearner):
     def statistics(self) -> str:
         return self.weights.mean.statistics
 
+    @property
+    def steps(self) -> int | None:
+        return self.weights.mean.steps
+
     def for_step(self, key: PRNGKeyArray) -> BayesByBackprop:
         own, inner = jax.random.split(key)
         drawn = self.weights.sample(own).for_step(inner), self.weights.kl

@@ -45,6 +45,10 @@ class FineTuning(MetaLearner):
     def statistics(self) -> str:
         return self.model.statistics
 
+    @property
+    def steps(self) -> int:
+        return self.model.steps
+
     def loss(self, episode: Episode, *, key: PRNGKeyArray | None = None) -> tuple[Float[Array, ""], Aux]:
         support, query = episode.support, episode.query
         outputs = Adapted(self.model.network, None, query.target)(jnp.concatenate([support.x, query.x]))

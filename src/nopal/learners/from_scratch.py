@@ -51,5 +51,9 @@ class FromScratch(Learner):
     def statistics(self) -> str:
         return self.untrained.statistics
 
+    @property
+    def steps(self) -> int:
+        return self.untrained.steps
+
     def adapt(self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None) -> Adapted:
         return self.untrained.adapt(support, key=key, steps=steps)

@@ -54,6 +54,11 @@ class Learner(eqx.Module):
         every table."""
         return "none"
 
+    @property
+    def steps(self) -> int | None:
+        """Inner steps that `adapt` takes where it is told no other number; None where it takes none."""
+        return None
+
 
 class MetaLearner(Learner):
     """A learner whose floating-point arrays are meta-trained."""

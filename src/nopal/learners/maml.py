@@ -79,6 +79,10 @@ class MAML(NormalisingLearner):
         }[rates]
         self.rates = None if rates == "fixed" else jax.tree.map(initial, self._split()[0])
 
+    @property
+    def steps(self) -> int:
+        return self.test_steps
+
     def _split(self) -> tuple[PyTree, PyTree]:
         """The network's adapted parameters, and all the rest."""
         return split_parameters(self.network, self.adapted)

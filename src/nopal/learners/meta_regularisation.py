@@ -83,6 +83,10 @@ class MetaRegularised(MetaLearner):
     def statistics(self) -> str:
         return self.learner.statistics
 
+    @property
+    def steps(self) -> int | None:
+        return self.learner.steps
+
     def for_step(self, key: PRNGKeyArray) -> MetaRegularised:
         own, inner = jax.random.split(key)
         encoder = self.encoder.draw(own) if self.draws == "step" else self.encoder

@@ -50,6 +50,10 @@ class TAML(CoupledLearner):
     def statistics(self) -> str:
         return self.maml.statistics
 
+    @property
+    def steps(self) -> int:
+        return self.maml.steps
+
     def adapt(self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None) -> Adapted:
         return self.maml.adapt(support, key=key, steps=steps)
 

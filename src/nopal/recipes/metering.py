@@ -12,14 +12,11 @@ from nopal.errors import NopalError
 from nopal.meter import Reading, read_meter
 from nopal.partitions import Partitions, from_labels
 from nopal.prediction import brought_to
-from nopal.recipes.loading import image_shape, key_of, load, options_of, tasks_of
+from nopal.recipes.loading import image_shape, key_of, load
 from nopal.recipes.measuring import EVALUATION_SEED
-from nopal.recipes.options import Experiment
 from nopal.recipes.pipeline import class_tasks
-from nopal.recipes.running import find_recipe
+from nopal.recipes.reopening import origin_of
 from nopal.recipes.sources import load_images
-from nopal.recipes.task_options import Classes, PoseTasks
-from nopal.recipes.task_sources import open_tasks
 from nopal.runs import RunFolder, check_writable, load_run
 from nopal.runs.files import write_json
 from nopal.training import Tasks
@@ -53,16 +50,10 @@ def training_tasks(run: RunFolder, source: str | None, partitions: Path | None) 
     """Tasks like those that a run was meta-trained on: as its recipe made them, or from images that are named.
 
     Raises `NopalError` where something is missing."""
-    learner, training = options_of(run)
-    tasks, recipe = tasks_of(run), run.config["made"].get("recipe")
-    if recipe and source is None:
-        experiment = find_recipe(recipe).experiment
-        again = Experiment(learner, experiment.encoder, experiment.partitions, training, tasks)
-        return open_tasks(find_recipe(recipe).data, again).training(run, again)
-    if isinstance(tasks, PoseTasks):
-        again = Experiment(learner, training=training, tasks=tasks)
-        return open_tasks("poses", again, file=Path(source) if source else None).training(run, again)
-    if source is None or not isinstance(tasks, Classes):
+    origin = origin_of(run, source)
+    if origin.data:
+        return origin.open().training(run, origin.experiment)
+    if source is None:
         raise NopalError(f"The run in {run.path} does not say what it was trained on; name its images.")
     images = load_images(source, **brought_to(image_shape(load(run.path))))
     kept = partitions or run.path / "partitions.npz"
