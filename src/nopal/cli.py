@@ -17,6 +17,7 @@ import tyro
 from tyro.conf import arg, subcommand
 
 from nopal.commands.poses import poses
+from nopal.commands.steps import steps
 from nopal.errors import NopalError
 from nopal.recipes.options import EncoderOptions, MAMLOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
 from nopal.recipes.recipe import Budget
@@ -523,6 +524,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "evaluate": evaluate,
     "report": report,
     "meter": meter,
+    "steps": steps,
     "recipes": recipes,
     "run": run_recipe,
     "table": table,

@@ -1,4 +1,4 @@
-"""What runs found, for people: tables, learning curves, contact sheets of tasks, and one HTML page that holds them."""
+"""What runs found, for people: tables, curves, sweeps, contact sheets of tasks, and one HTML page that holds them."""
 
 from nopal.report.cluster_sheet import cluster_sheet, summaries_csv, summaries_table
 from nopal.report.comparison import as_svg, comparison_figure
@@ -10,11 +10,13 @@ from nopal.report.pose_predictions import PosePredictions, evenly, predictions_f
 from nopal.report.pose_sheet import pose_sheet
 from nopal.report.results_page import results_page
 from nopal.report.rows import Row, rows_of, rows_over_seeds, unmeasured
+from nopal.report.sweep import Point, sweep_figure
 from nopal.report.tables import html_table, markdown_table, table_legend, text_table
 
 __all__ = [
     "Markup",
     "Picture",
+    "Point",
     "PosePredictions",
     "Row",
     "Section",
@@ -35,6 +37,7 @@ __all__ = [
     "rows_over_seeds",
     "summaries_csv",
     "summaries_table",
+    "sweep_figure",
     "table_legend",
     "text_table",
     "unmeasured",

@@ -1,0 +1,169 @@
+"""How the learners of runs that are there do after more or fewer steps on the support set, in one picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import rich.box
+import rich.table
+from rich.console import Console
+
+from nopal.atomic import written_beside
+from nopal.errors import NopalError
+from nopal.evaluation import Scores
+from nopal.learners.learner import MetaLearner
+from nopal.prediction import brought_to
+from nopal.recipes.loading import image_shape, key_of, load
+from nopal.recipes.measuring import EVALUATION_SEED, TasksAt, labelled
+from nopal.recipes.recipe import Difficulty, name_of_difficulty
+from nopal.recipes.reopening import Origin, origin_of
+from nopal.recipes.sources import load_images, name_of
+from nopal.recipes.task_options import Classes
+from nopal.report import Point, as_svg, sweep_figure
+from nopal.runs import check_writable, load_run
+from nopal.runs.files import write_json, write_text
+from nopal.runs.provenance import environment
+from nopal.stepwise import check_steps, enough_steps, evaluate_steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A run that is there."""
+
+    name: str
+    learner: MetaLearner
+    origin: Origin
+    data: str
+
+
+def step_runs(
+    runs: Sequence[Path],
+    steps: Sequence[int],
+    at: Difficulty | None,
+    source: str | None,
+    episodes: int,
+    out: Path,
+    console: Console,
+) -> dict[str, Any]:
+    """Judge the learners of runs after each number of steps, on the same test tasks; print the scores, draw them into
+    `out`, and write them beside it as JSON, which is returned.
+
+    The difficulty is the first of the first run's recipe by default. Raises `NopalError`, before anything is measured,
+    for runs that can't stand in one picture.
+    """
+    if out.suffix not in (".svg", ".png"):
+        raise NopalError(f"The picture to write is {out}; expected a name that ends in .svg or .png.")
+    check_writable(out)
+    check_writable(out.with_suffix(".json"))
+    opened = [_open(run, source, steps) for run in runs]
+    if not opened:
+        raise NopalError("No run folder was named; name one or more.")
+    first = opened[0]
+    at = at or first.origin.difficulty
+    for run in opened:
+        if run.data != first.data:
+            raise NopalError(f"{first.name} is of {first.data}, but {run.name} of {run.data}; draw them one by one.")
+    if bool(at[0]) != isinstance(first.origin.experiment.tasks, Classes):
+        kind = "ways and shots, such as 5x1" if at[0] == 0 else "points, such as 10"
+        raise NopalError(f"The tasks of {first.data} are not told by {name_of_difficulty(at)}; expected {kind}.")
+    names = _told_apart([run.name for run in opened], runs)
+    found = {}
+    for name, run in zip(names, opened):
+        tasks = _test_tasks(run, source)(at)
+        found[name] = evaluate_steps(run.learner, tasks, steps, key=key_of(EVALUATION_SEED), episodes=episodes)
+        say = f"{name}: as good as its best after {enough_steps(found[name])} steps, of {run.learner.steps} usual ones"
+        console.print(say, highlight=False, soft_wrap=True)
+    _show(found, first.data, at, console)
+    plain = {
+        "data": first.data,
+        **({"way": at[0], "shot": at[1]} if at[0] else {"points": at[1]}),
+        "runs": [_plain(name, run, found[name]) for name, run in zip(names, opened)],
+        **environment(),
+    }
+    write_json(out.with_suffix(".json"), plain)
+    _draw(plain["runs"], out)
+    return plain
+
+
+def _open(path: Path, source: str | None, steps: Sequence[int]) -> Opened:
+    run = load_run(path)
+    origin = origin_of(run, source)
+    if not origin.data and source is None:
+        raise NopalError(f"The run in {path} does not say on what to test it; name labelled images by --source.")
+    learner = load(path)
+    check_steps(learner, steps, f"The learner in {path}")
+    return Opened(path.resolve().name, learner, origin, origin.data or name_of(source or ""))
+
+
+def _test_tasks(run: Opened, source: str | None) -> TasksAt:
+    if run.origin.data:
+        return run.origin.open().test
+    images = load_images(source or "", split="test", **brought_to(image_shape(run.learner)))
+    return labelled(images.images, images.need_labels())
+
+
+def _told_apart(names: Sequence[str], runs: Sequence[Path]) -> list[str]:
+    """The names of folders or, where two are the same, their paths."""
+    return list(names) if len(set(names)) == len(names) else [str(run) for run in runs]
+
+
+def _plain(name: str, run: Opened, found: dict[int, Scores]) -> dict[str, Any]:
+    """As JSON holds it: accuracies in percent, null where every task diverged."""
+    any_scores = next(iter(found.values()))
+    recipe, training = run.origin.recipe, run.origin.experiment.training
+    scale, digits = (100, 3) if any_scores.metric == "accuracy" else (1, 5)
+
+    def number(value: float, tasks: int, least: int) -> float | None:
+        return round(scale * value, digits) if tasks >= least else None
+
+    scores = []
+    for steps, of in found.items():
+        left = len(of.values) - of.diverged
+        mean, ci95 = number(of.mean, left, 1), number(of.ci95, left, 2)
+        scores.append({"steps": steps, "mean": mean, "ci95": ci95, "diverged": of.diverged})
+    return {
+        "run": name,
+        "recipe": recipe.name if recipe else None,
+        "seed": training.seed if training else None,
+        "meta_training_steps": training.steps if training else None,
+        "usual_steps": run.learner.steps,
+        "enough_steps": enough_steps(found),
+        "metric": any_scores.metric,
+        "statistics": any_scores.statistics,
+        "tasks": len(any_scores.values),
+        "scores": scores,
+    }
+
+
+def _show(found: dict[str, dict[int, Scores]], data: str, at: Difficulty, console: Console) -> None:
+    tasks = len(next(iter(next(iter(found.values())).values())).values)
+    console.print(f"{data}, {name_of_difficulty(at)}, {tasks:,} test tasks", highlight=False, soft_wrap=True)
+    table = rich.table.Table("steps", box=rich.box.SIMPLE_HEAD)
+    for name in found:
+        table.add_column(name, overflow="fold")
+    for steps in next(iter(found.values())):
+        table.add_row(str(steps), *(str(scores[steps]) for scores in found.values()))
+    console.print(table)
+
+
+def _draw(runs: Sequence[dict[str, Any]], out: Path) -> None:
+    series = {
+        run["run"]: [
+            Point(score["steps"], score["mean"], score["ci95"] or 0.0, score["diverged"])
+            for score in run["scores"]
+            if score["mean"] is not None
+        ]
+        for run in runs
+    }
+    figure = sweep_figure(series, over="steps on the support set", metric=runs[0]["metric"])
+    if out.suffix == ".svg":
+        write_text(out, as_svg(figure))
+        return
+    try:
+        with written_beside(out) as beside:
+            figure.savefig(beside, format="png", dpi=160)
+    except OSError as error:
+        raise NopalError(f"{out} cannot be written ({error.strerror}); choose another folder.") from None
