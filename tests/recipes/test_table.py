@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from nopal import NopalError
+from nopal.recipes.poses import _FIGURE_2
 from nopal.recipes.recipe import Published
-from nopal.recipes.running import RECIPES
+from nopal.recipes.running import RECIPES, find_recipe
+from nopal.recipes.sweeps import sweeps_of
 from nopal.recipes.table import results_table
-from nopal.runs import Score, make_record, write_record
+from nopal.runs import Score, make_record, read_records, write_record
 
 
 @pytest.fixture
@@ -71,6 +73,65 @@ def test_pages_have_pictures_and_are_the_same_every_time(results: Path, tmp_path
     assert not (tmp_path / "docs" / "page-mnist.svg").exists()
     results_table(None, results, tmp_path / "docs" / "page.md")
     assert (tmp_path / "docs" / "page-omniglot.svg").read_text() == picture
+
+
+def write(
+    results: Path, recipe: str, data: str, mean: float, steps: int = 100, seed: int = 0, ci95: float = 0.5
+) -> None:
+    """The record of a run of poses, 100 test tasks."""
+    score = Score("squared_error", mean, ci95, 100, "none", points=15, diverged=seed)
+    made = make_record(
+        recipe=recipe,
+        learner=find_recipe(recipe).title,
+        data=data,
+        seed=seed,
+        config={},
+        steps=steps,
+        published_steps=30_000,
+        scores=[score],
+        wall_seconds=1.0,
+    )
+    write_record(results, made, f"{data} {steps} {seed}")
+
+
+def test_the_points_of_a_sweep(tmp_path: Path) -> None:
+    """Two seeds at beta 0, one at .1 by a row of the table that does the same, one at 1 at another budget."""
+    write(tmp_path, "poses-figure-2-mr-maml-0", "poses", 4.0)
+    write(tmp_path, "poses-figure-2-mr-maml-0", "poses", 5.0, seed=1)
+    write(tmp_path, "poses-mr-maml-w", "poses", 2.5)
+    write(tmp_path, "poses-figure-2-mr-maml-1", "poses", 6.0, steps=30_000)
+    write(tmp_path, "poses-figure-2-mr-cnp-0", "poses-validation", 3.0)
+    write(tmp_path, "poses-cnp", "poses", 3.0)
+    records = read_records(tmp_path)
+    ((sweep, figure),) = sweeps_of("poses", records)
+    assert (sweep.name, sweep.over) == ("poses-figure-2-mr-maml", "beta")
+    marks = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    rings = {line.get_fillstyle(): line for line in marks}["none"]
+    assert dict(zip(rings.get_xdata(), rings.get_ydata())) == _FIGURE_2["mr-maml"]
+    dots = {(line.get_xdata()[0], line.get_ydata()[0]) for line in marks if line is not rings}
+    assert dots == {(0.0, 4.5), (0.1, 2.5), (1.0, 6.0)}
+    assert figure.axes[0].collections[0].get_segments()[0][:, 1] == pytest.approx([4.5 - 0.5**0.5, 4.5 + 0.5**0.5])
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend[:2] == ["100 of 30,000 steps", "30,000 of 30,000 steps"]
+    ((held_back, figure),) = sweeps_of("poses-validation", records)
+    assert held_back.name == "poses-figure-2-mr-cnp"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["100 of 30,000 steps"]
+    assert sweeps_of("omniglot-nme", records) == []
+
+
+def test_sweeps_stand_below_their_table(tmp_path: Path) -> None:
+    write(tmp_path / "results", "poses-figure-2-mr-maml-0", "poses", 4.0)
+    write(tmp_path / "results", "poses-figure-2-mr-cnp-0", "poses-validation", 3.0)
+    page = results_table(None, tmp_path / "results", tmp_path / "page.md")
+    assert "### MR-MAML (W), figure 2\n\nDots are measured" in page
+    assert "![MR-MAML (W), figure 2, by beta](page-poses-figure-2-mr-maml.svg)" in page
+    assert "](page-poses-figure-2-mr-cnp-validation.svg)" in page.split("## poses-validation")[1]
+    assert "published" in (tmp_path / "page-poses-figure-2-mr-maml.svg").read_text()
+    assert sorted(path.name for path in tmp_path.glob("*-figure-*")) == [
+        "page-poses-figure-2-mr-cnp-validation.svg",
+        "page-poses-figure-2-mr-maml.svg",
+    ]
+    assert "### MR-MAML" not in results_table("poses", tmp_path / "results", None)
 
 
 def test_unknown_data(results: Path, tmp_path: Path) -> None:

@@ -148,7 +148,10 @@ def test_figures_by_name() -> None:
     found = find_recipes("poses-figure-2-mr-maml")
     betas = [recipe.experiment.learner.beta for recipe in found]  # type: ignore[union-attr]
     assert betas == [0.0, 1e-4, 1e-3, 1e-2, 0.1, 1.0]
-    assert len(find_recipes("omniglot-nme-1-shot-figure-10")) == 7
+    assert [recipe.sweep.value for recipe in found if recipe.sweep] == betas
+    figure_10 = find_recipes("omniglot-nme-1-shot-figure-10")
+    assert [recipe.sweep.value for recipe in figure_10 if recipe.sweep] == [0.0, 1e-7, 1e-6, 1e-5, 5e-5, 1e-4, 1e-3]
+    assert [recipe.published[(20, 1)].mean for recipe in figure_10] == [77.0, 81.0, 84.0, 84.5, 78.0, 72.0, 20.0]
     assert find_recipes("sinusoids-cnp") == [find_recipe("sinusoids-cnp")]
     with pytest.raises(NopalError, match="no recipe named 'poses-figure-3'"):
         find_recipes("poses-figure-3")

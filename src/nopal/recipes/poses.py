@@ -9,7 +9,7 @@ from typing import Any
 
 from nopal.recipes.learner_options import MAMLOptions, RidgeOptions
 from nopal.recipes.options import Experiment, MetaLearnerOptions, TrainingOptions
-from nopal.recipes.recipe import Budget, Difficulty, Published, Recipe
+from nopal.recipes.recipe import Budget, Difficulty, Published, Recipe, Sweep
 from nopal.recipes.regularised_options import (
     ANPOptions,
     BayesByBackpropOptions,
@@ -116,8 +116,11 @@ def row(
     )
 
 
-_SWEEP = {"maml": (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0), "cnp": (0.0, 1e-5, 1e-4, 1e-3, 1e-2)}
-_READ = {"maml": (4.6, 2.75, 2.9, 2.55, 2.25, 5.0), "cnp": (8.1, 4.8, 3.3, 2.9, 8.1)}
+# Figure 2: errors by beta, read off its plots.
+_FIGURE_2 = {
+    "mr-maml": {0.0: 4.6, 1e-4: 2.75, 1e-3: 2.9, 1e-2: 2.55, 1e-1: 2.25, 1.0: 5.0},
+    "mr-cnp": {0.0: 8.1, 1e-5: 4.8, 1e-4: 3.3, 1e-3: 2.9, 1e-2: 8.1},
+}
 _THIRD = "[2ND] (Rajendran et al. 2020)"
 
 TABLE_2 = (
@@ -208,28 +211,29 @@ ABLATION = (
     row("ridge", "ridge regression", RIDGE, 30_000, 1e-3, note=OURS),
     row("ridge-circular", "ridge regression, circle", RIDGE, 30_000, 1e-3, None, CIRCULAR, OURS),
 )
+
+
+def figure_2(name: str, title: str, learner: RegularisedOptions, steps: int, rate: float) -> tuple[Recipe, ...]:
+    """The sweep over beta of one learner."""
+    of_figure = f"figure-2-{name}"
+    return tuple(
+        dataclasses.replace(
+            row(
+                f"{of_figure}-{beta:g}",
+                f"{title}, beta {beta:g}",
+                but(learner, beta=beta),
+                steps,
+                rate,
+                (read, "[IMG] (read off figure 2)"),
+            ),
+            sweep=Sweep(f"poses-{of_figure}", f"{title}, figure 2", "beta", beta),
+        )
+        for beta, read in _FIGURE_2[name].items()
+    )
+
+
 FIGURE_2 = (
-    *(
-        row(
-            f"figure-2-mr-maml-{beta:g}",
-            f"MR-MAML (W), beta {beta:g}",
-            but(MR_MAML, beta=beta),
-            30_000,
-            RATE,
-            (read, "[IMG] (read off figure 2)"),
-        )
-        for beta, read in zip(_SWEEP["maml"], _READ["maml"])
-    ),
-    *(
-        row(
-            f"figure-2-mr-cnp-{beta:g}",
-            f"MR-CNP (W), beta {beta:g}",
-            but(MR_CNP, beta=beta),
-            100_000,
-            5e-4,
-            (read, "[IMG] (read off figure 2)"),
-        )
-        for beta, read in zip(_SWEEP["cnp"], _READ["cnp"])
-    ),
+    *figure_2("mr-maml", "MR-MAML (W)", MR_MAML, 30_000, RATE),
+    *figure_2("mr-cnp", "MR-CNP (W)", MR_CNP, 100_000, 5e-4),
 )
 ROWS = (*TABLE_2, *TABLE_3, *AUGMENTATION, *ABLATION, *FIGURE_2)

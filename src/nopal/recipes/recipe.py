@@ -29,9 +29,20 @@ class Published:
 
 
 @dataclasses.dataclass(frozen=True)
+class Sweep:
+    """The place of a row in a figure of scores `over` a choice, such as beta: all rows of one `name` belong together,
+    and this one is at `value`."""
+
+    name: str
+    title: str
+    over: str
+    value: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Recipe:
     """One row. `budgets` are meta-training steps, `encoder_budgets` those of an encoder that is trained, `batches` the
-    tasks of a step; the experiment holds the published numbers of them."""
+    tasks of a step; the experiment holds the published numbers of them. A row may be a part of a `sweep`."""
 
     name: str
     title: str
@@ -44,6 +55,7 @@ class Recipe:
     batches: dict[Budget, int] = dataclasses.field(default_factory=dict)
     note: str = ""
     steps_published: bool = True
+    sweep: Sweep | None = None
 
     def at(self, budget: Budget, seed: int = 0, steps: int | None = None, partitions: int | None = None) -> Experiment:
         """The experiment with the budget's steps (or `steps`), as many `partitions` as published or as given, and that

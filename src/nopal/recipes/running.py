@@ -42,10 +42,9 @@ def find_recipe(name: str) -> Recipe:
 
 
 def find_recipes(name: str) -> list[Recipe]:
-    """The recipe of that name, or all of a figure such as poses-figure-2-mr-maml; raises `NopalError` where there are
+    """The recipe of that name, or all of a sweep such as poses-figure-2-mr-maml; raises `NopalError` where there are
     none."""
-    of_figure = [recipe for recipe in RECIPES.values() if "-figure-" in name and recipe.name.startswith(f"{name}-")]
-    return of_figure or [find_recipe(name)]
+    return [recipe for recipe in RECIPES.values() if recipe.sweep and recipe.sweep.name == name] or [find_recipe(name)]
 
 
 def run_recipe(

@@ -6,11 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from nopal.errors import NopalError
 from nopal.recipes.published import OMNIGLOT
 from nopal.recipes.recipe import Difficulty, Published, Recipe
 from nopal.recipes.rounds import first_round
 from nopal.recipes.running import RECIPES
+from nopal.recipes.sweeps import sweeps_of
+from nopal.recipes.task_sources import VALIDATION
 from nopal.report import as_svg, comparison_figure, results_page, rows_over_seeds, unmeasured
 from nopal.runs import check_writable, read_records
 from nopal.runs.files import write_text
@@ -19,6 +23,10 @@ INTRO = (
     "Made by `nopal table` from the records of real runs: every number is what a run measured, at the budget that its "
     "row states. Where that is far from the published budget, so may the number be, in either direction: only rows at "
     "the published budget are reproductions. A dash stands where a published row was not run here."
+)
+SWEEP = (
+    "Dots are measured, with their 95% intervals over test tasks (of several seeds, with the standard deviation "
+    "between them); rings are published."
 )
 _KINDS = {
     "knn": "kNN on {}",
@@ -55,14 +63,23 @@ def results_table(data: str | None, results: Path, out: Path | None) -> str:
 
 def _below(data: str, records: list[dict[str, Any]], lines: list[dict[str, Any]], out: Path | None) -> list[str]:
     """What stands below the table of a data set: remarks on rows that were run and, beside the page `out`, a picture of
-    all."""
+    all and one of each sweep."""
     own = {record["recipe"] for record in records if record["data"] == data}
     blocks = ["\n".join(_remark(recipe) for recipe in RECIPES.values() if recipe.note and recipe.name in own)]
+    if not out:
+        return blocks
+
+    def drawn(figure: Figure, name: str, words: str) -> str:
+        picture = out.with_name(f"{out.stem}-{name}.svg")
+        write_text(picture, as_svg(figure))
+        return f"![{words}]({picture.name})"
+
     rows = rows_over_seeds([line for line in lines if line["data"] == data])
-    if out and rows:
-        picture = out.with_name(f"{out.stem}-{data}.svg")
-        write_text(picture, as_svg(comparison_figure(rows)))
-        blocks.append(f"![Measured and published on {data}]({picture.name})")
+    if rows:
+        blocks.append(drawn(comparison_figure(rows), data, f"Measured and published on {data}"))
+    for sweep, figure in sweeps_of(data, records):
+        name = sweep.name + (VALIDATION if data.endswith(VALIDATION) else "")
+        blocks += [f"### {sweep.title}", SWEEP, drawn(figure, name, f"{sweep.title}, by {sweep.over}")]
     return blocks
 
 
@@ -74,10 +91,10 @@ def _in_order(data: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Records in the order of recipes, with published rows that have none; rows that no recipe is for stand last."""
     lines: list[dict[str, Any]] = []
     for recipe in RECIPES.values():
-        if recipe.data != data:
+        if recipe.data != data.removesuffix(VALIDATION):
             continue
         own = [record for record in records if record["recipe"] == recipe.name]
-        if not own and recipe.published:
+        if not own and recipe.published and recipe.data == data:
             own = [_published_only(recipe.name, recipe.title, data, recipe.published)]
         lines += own
         lines += [record for record in records if first_round(record["recipe"]) == recipe.name != record["recipe"]]

@@ -9,7 +9,7 @@ from nopal.report.page import Markup, Picture, Section, report_page, write_page
 from nopal.report.pose_predictions import PosePredictions, evenly, predictions_figure
 from nopal.report.pose_sheet import pose_sheet
 from nopal.report.results_page import results_page
-from nopal.report.rows import Row, rows_of, rows_over_seeds, unmeasured
+from nopal.report.rows import Row, budget_text, by_seed, rows_of, rows_over_seeds, scores_of, unmeasured
 from nopal.report.sweep import Point, sweep_figure
 from nopal.report.tables import html_table, markdown_table, table_legend, text_table
 
@@ -21,6 +21,8 @@ __all__ = [
     "Row",
     "Section",
     "as_svg",
+    "budget_text",
+    "by_seed",
     "cluster_sheet",
     "comparison_figure",
     "contact_sheet",
@@ -35,6 +37,7 @@ __all__ = [
     "results_page",
     "rows_of",
     "rows_over_seeds",
+    "scores_of",
     "summaries_csv",
     "summaries_table",
     "sweep_figure",
