@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nopal import NopalError
+from nopal.recipes.options import to_plain
 from nopal.recipes.poses import _FIGURE_2
 from nopal.recipes.recipe import Published
 from nopal.recipes.running import RECIPES, find_recipe
@@ -85,7 +86,7 @@ def write(
         learner=find_recipe(recipe).title,
         data=data,
         seed=seed,
-        config={},
+        config=to_plain(find_recipe(recipe).at("demo", seed, steps)),
         steps=steps,
         published_steps=30_000,
         scores=[score],
@@ -132,6 +133,16 @@ def test_sweeps_stand_below_their_table(tmp_path: Path) -> None:
         "page-poses-figure-2-mr-maml.svg",
     ]
     assert "### MR-MAML" not in results_table("poses", tmp_path / "results", None)
+
+
+def test_where_a_gain_comes_from(tmp_path: Path) -> None:
+    for name, mean in (("maml-encoder", 7.0), ("maml-encoder-augmented", 5.0)):
+        write(tmp_path, f"poses-{name}", "poses", mean)
+    page = results_table("poses", tmp_path, None)
+    assert "### Where the gain comes from\n\nOnly rows of one kind" in page
+    assert "| MAML, encoder not adapted, meta-augmentation | no | none | – | none | linear | yes | 15 |" in page
+    assert "| 5.000 ± 0.500 | -2.000 ± 0.707 |  | 100 of 30,000 steps |" in page
+    assert "### Where the gain" not in results_table("sinusoids", tmp_path, None)
 
 
 def test_unknown_data(results: Path, tmp_path: Path) -> None:

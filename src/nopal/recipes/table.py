@@ -15,7 +15,7 @@ from nopal.recipes.rounds import first_round
 from nopal.recipes.running import RECIPES
 from nopal.recipes.sweeps import sweeps_of
 from nopal.recipes.task_sources import VALIDATION
-from nopal.report import as_svg, comparison_figure, results_page, rows_over_seeds, unmeasured
+from nopal.report import ABLATION, ablation_table, as_svg, comparison_figure, results_page, rows_over_seeds, unmeasured
 from nopal.runs import check_writable, read_records
 from nopal.runs.files import write_text
 
@@ -62,24 +62,26 @@ def results_table(data: str | None, results: Path, out: Path | None) -> str:
 
 
 def _below(data: str, records: list[dict[str, Any]], lines: list[dict[str, Any]], out: Path | None) -> list[str]:
-    """What stands below the table of a data set: remarks on rows that were run and, beside the page `out`, a picture of
-    all and one of each sweep."""
+    """What stands below the table of a data set: remarks on rows that were run, what their differences come from and,
+    beside the page `out`, a picture of all and one of each sweep."""
     own = {record["recipe"] for record in records if record["data"] == data}
     blocks = ["\n".join(_remark(recipe) for recipe in RECIPES.values() if recipe.note and recipe.name in own)]
-    if not out:
-        return blocks
 
-    def drawn(figure: Figure, name: str, words: str) -> str:
+    def drawn(figure: Figure, name: str, words: str) -> list[str]:
+        if out is None:
+            return []
         picture = out.with_name(f"{out.stem}-{name}.svg")
         write_text(picture, as_svg(figure))
-        return f"![{words}]({picture.name})"
+        return [f"![{words}]({picture.name})"]
 
-    rows = rows_over_seeds([line for line in lines if line["data"] == data])
-    if rows:
-        blocks.append(drawn(comparison_figure(rows), data, f"Measured and published on {data}"))
-    for sweep, figure in sweeps_of(data, records):
+    of_data = [line for line in lines if line["data"] == data]
+    if rows := rows_over_seeds(of_data):
+        blocks += drawn(comparison_figure(rows), data, f"Measured and published on {data}")
+    if ablation := ablation_table(of_data):
+        blocks += ["### Where the gain comes from", ABLATION, ablation]
+    for sweep, figure in sweeps_of(data, records) if out else ():
         name = sweep.name + (VALIDATION if data.endswith(VALIDATION) else "")
-        blocks += [f"### {sweep.title}", SWEEP, drawn(figure, name, f"{sweep.title}, by {sweep.over}")]
+        blocks += [f"### {sweep.title}", SWEEP, *drawn(figure, name, f"{sweep.title}, by {sweep.over}")]
     return blocks
 
 

@@ -1,5 +1,7 @@
 """What runs found, for people: tables, curves, sweeps, contact sheets of tasks, and one HTML page that holds them."""
 
+from nopal.report.ablation import LEGEND as ABLATION
+from nopal.report.ablation import ablation_table
 from nopal.report.cluster_sheet import cluster_sheet, summaries_csv, summaries_table
 from nopal.report.comparison import as_svg, comparison_figure
 from nopal.report.contact_sheet import contact_sheet
@@ -14,12 +16,14 @@ from nopal.report.sweep import Point, sweep_figure
 from nopal.report.tables import html_table, markdown_table, table_legend, text_table
 
 __all__ = [
+    "ABLATION",
     "Markup",
     "Picture",
     "Point",
     "PosePredictions",
     "Row",
     "Section",
+    "ablation_table",
     "as_svg",
     "budget_text",
     "by_seed",
