@@ -120,3 +120,5 @@ def test_what_else_differs_is_told() -> None:
     assert also == ["", "outer rate 0.0005", "encoder deviation 0.1"]
     table = ablation_table([record("mr-maml-w", 8.0), record("mr-maml-w-noisy", 7.0), record("mr-maml-a", 7.0)])
     assert [line[10] for line in cells(table)[2:]] == ["", "", "encoder deviation none, draws step, samples 10"]
+    table = ablation_table([record("mr-maml-w", 8.0), record("figure-2-mr-maml-0", 7.0)])
+    assert [(line[3], line[9]) for line in cells(table)[2:]] == [("0", "reference"), ("0.1", "+1.000 ± 0.424")]

@@ -45,6 +45,14 @@ def test_the_axis_of_the_choice_is_one_of_logarithms_with_a_place_for_0() -> Non
     assert as_svg(figure) == as_svg(sweep_figure(SERIES, PUBLISHED, over="beta", metric="squared_error"))
 
 
+def test_labels_are_short() -> None:
+    points = {"MAML": [Point(x, 3.0) for x in (0, 5e-5, 1e-4, 1e-3, 0.5, 20)]}
+    figure = sweep_figure(points, over="beta", metric="squared_error")
+    figure.draw_without_rendering()
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == ["0", "5e-5", "1e-4", "0.001", "0.5", "20"]
+
+
 def test_what_almost_diverged_does_not_hide_the_others() -> None:
     points = {"MAML": [Point(0, 8.0), Point(1, 1e6)]}
     assert sweep_figure(points, over="test steps", metric="squared_error").axes[0].get_yscale() == "log"

@@ -14,15 +14,16 @@ from nopal.report.rows import Record, Score, budget_text, by_seed
 PLAIN = {
     "encoder adapted": "yes",
     "noise": "none",
+    "beta": "–",
     "weight decay": "none",
     "target": "linear",
     "augmentation": "no",
 }
 """The reference is the row that departs from this in the fewest choices."""
 LEGEND = (
-    "Only rows of one kind of learner (MAML, CNP, fine-tuning) at one budget and number of points are compared; their "
-    "choices are read from their records. The difference is to the reference, the row with the fewest additions; below "
-    "0 is better. Where both rows have several seeds in common, it is the mean difference between these, ± the standard "
+    "Only rows of one kind of learner (MAML, CNP, ...) at one budget and number of points are compared; their choices "
+    "are read from their records. The difference is to the reference, the row with the fewest additions; below 0 is "
+    "better. Where both rows have several seeds in common, it is the mean difference between these, ± the standard "
     "deviation; otherwise ± is a 95% interval as if both had met other test tasks, although they met the same, and so "
     'rather too wide. "Also" tells what else differs from the reference.'
 )
@@ -44,7 +45,8 @@ class Variant:
 
     @property
     def additions(self) -> int:
-        return sum(self.choices[name] != plain for name, plain in PLAIN.items())
+        plain = {**PLAIN, "beta": "0"} if self.choices["beta"] == "0" else PLAIN
+        return sum(self.choices[name] != choice for name, choice in plain.items())
 
 
 def ablation_table(records: Sequence[Record]) -> str:

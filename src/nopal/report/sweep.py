@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -90,6 +91,11 @@ def _scale(axes: Axes, places: Sequence[int | float], means: Sequence[float], me
         axes.set_xlim(-0.15 * positive[0] if places[0] == 0 else positive[0] / 1.3, positive[-1] * 1.3)
     axes.xaxis.set_major_locator(FixedLocator(places))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_major_formatter(lambda x, _: _short(x))
     if metric != "accuracy" and min(means) > 0 and max(means) > WIDE * min(means):
         axes.set_yscale("log")
+
+
+def _short(x: float) -> str:
+    """For instance 0.01, and 1e-4 rather than 0.0001: neighbours need room."""
+    return f"{x:g}" if x == 0 or x >= 1e-3 else np.format_float_scientific(x, trim="-", exp_digits=1)
