@@ -14,6 +14,7 @@ from nopal.recipes.running import RECIPES, find_recipe
 from nopal.recipes.sweeps import sweeps_of
 from nopal.recipes.table import results_table
 from nopal.runs import Score, make_record, read_records, write_record
+from nopal.runs.files import write_json
 
 
 @pytest.fixture
@@ -143,6 +144,19 @@ def test_where_a_gain_comes_from(tmp_path: Path) -> None:
     assert "| MAML, encoder not adapted, meta-augmentation | no | none | – | none | linear | yes | 15 |" in page
     assert "| 5.000 ± 0.500 | -2.000 ± 0.707 |  | 100 of 30,000 steps |" in page
     assert "### Where the gain" not in results_table("sinusoids", tmp_path, None)
+
+
+def test_scores_by_test_steps(tmp_path: Path) -> None:
+    run = {"run": "one", "recipe": None, "meta_training_steps": 9, "metric": "squared_error", "seed": 0}
+    scores = [{"steps": k, "mean": 4.0 - k, "ci95": 0.5, "diverged": 0} for k in (0, 1)]
+    for name, points in (("a", 5), ("b/c", 10)):
+        found = {"kind": "nopal steps 1", "data": "sinusoids", "points": points, "runs": [run | {"scores": scores}]}
+        write_json(tmp_path / "results" / f"{name}.json", found)
+    page = results_table("sinusoids", tmp_path / "results", tmp_path / "page.md")
+    assert "### Scores by test steps, 5 points\n\nThe same learners" in page
+    assert "![By steps, 10 points](page-sinusoids-steps-10-points.svg)" in page
+    assert "steps on the support set" in (tmp_path / "page-sinusoids-steps-5-points.svg").read_text()
+    assert "test steps" not in results_table("poses", tmp_path / "results", tmp_path / "page.md")
 
 
 def test_unknown_data(results: Path, tmp_path: Path) -> None:

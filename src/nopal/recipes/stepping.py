@@ -9,6 +9,7 @@ from typing import Any
 
 import rich.box
 import rich.table
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from nopal.atomic import written_beside
@@ -22,11 +23,13 @@ from nopal.recipes.recipe import Difficulty, name_of_difficulty
 from nopal.recipes.reopening import Origin, origin_of
 from nopal.recipes.sources import load_images, name_of
 from nopal.recipes.task_options import Classes
-from nopal.report import Point, as_svg, sweep_figure
+from nopal.report import as_svg, steps_figure
 from nopal.runs import check_writable, load_run
-from nopal.runs.files import write_json, write_text
+from nopal.runs.files import read_json, write_json, write_text
 from nopal.runs.provenance import environment
 from nopal.stepwise import check_steps, enough_steps, evaluate_steps
+
+KIND = "nopal steps 1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,13 +81,14 @@ def step_runs(
         console.print(say, highlight=False, soft_wrap=True)
     _show(found, first.data, at, console)
     plain = {
+        "kind": KIND,
         "data": first.data,
         **({"way": at[0], "shot": at[1]} if at[0] else {"points": at[1]}),
         "runs": [_plain(name, run, found[name]) for name, run in zip(names, opened)],
         **environment(),
     }
     write_json(out.with_suffix(".json"), plain)
-    _draw(plain["runs"], out)
+    _draw(steps_figure(plain["runs"]), out)
     return plain
 
 
@@ -127,6 +131,7 @@ def _plain(name: str, run: Opened, found: dict[int, Scores]) -> dict[str, Any]:
     return {
         "run": name,
         "recipe": recipe.name if recipe else None,
+        "learner": recipe.title if recipe else None,
         "seed": training.seed if training else None,
         "meta_training_steps": training.steps if training else None,
         "usual_steps": run.learner.steps,
@@ -149,16 +154,7 @@ def _show(found: dict[str, dict[int, Scores]], data: str, at: Difficulty, consol
     console.print(table)
 
 
-def _draw(runs: Sequence[dict[str, Any]], out: Path) -> None:
-    series = {
-        run["run"]: [
-            Point(score["steps"], score["mean"], score["ci95"] or 0.0, score["diverged"])
-            for score in run["scores"]
-            if score["mean"] is not None
-        ]
-        for run in runs
-    }
-    figure = sweep_figure(series, over="steps on the support set", metric=runs[0]["metric"])
+def _draw(figure: Figure, out: Path) -> None:
     if out.suffix == ".svg":
         write_text(out, as_svg(figure))
         return
@@ -167,3 +163,8 @@ def _draw(runs: Sequence[dict[str, Any]], out: Path) -> None:
             figure.savefig(beside, format="png", dpi=160)
     except OSError as error:
         raise NopalError(f"{out} cannot be written ({error.strerror}); choose another folder.") from None
+
+
+def read_steps(folder: Path) -> list[dict[str, Any]]:
+    """What was written under `folder`, sorted by path."""
+    return [found for path in sorted(folder.rglob("*.json")) if (found := read_json(path)).get("kind") == KIND]

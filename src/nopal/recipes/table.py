@@ -10,12 +10,22 @@ from matplotlib.figure import Figure
 
 from nopal.errors import NopalError
 from nopal.recipes.published import OMNIGLOT
-from nopal.recipes.recipe import Difficulty, Published, Recipe
+from nopal.recipes.recipe import Difficulty, Published, Recipe, name_of_difficulty
 from nopal.recipes.rounds import first_round
 from nopal.recipes.running import RECIPES
+from nopal.recipes.stepping import read_steps
 from nopal.recipes.sweeps import sweeps_of
 from nopal.recipes.task_sources import VALIDATION
-from nopal.report import ABLATION, ablation_table, as_svg, comparison_figure, results_page, rows_over_seeds, unmeasured
+from nopal.report import (
+    ABLATION,
+    ablation_table,
+    as_svg,
+    comparison_figure,
+    results_page,
+    rows_over_seeds,
+    steps_figure,
+    unmeasured,
+)
 from nopal.runs import check_writable, read_records
 from nopal.runs.files import write_text
 
@@ -27,6 +37,11 @@ INTRO = (
 SWEEP = (
     "Dots are measured, with their 95% intervals over test tasks (of several seeds, with the standard deviation "
     "between them); rings are published."
+)
+STEPS = (
+    "The same learners after more or fewer steps on the support set, on the same test tasks, as `nopal steps` measured "
+    "them (as in figure 5 of Yin et al. 2020); 0 is before adaptation. Intervals are those of 95% over test tasks (of "
+    "several seeds, the standard deviation between them)."
 )
 _KINDS = {
     "knn": "kNN on {}",
@@ -53,7 +68,8 @@ def results_table(data: str | None, results: Path, out: Path | None) -> str:
         check_writable(out)
     wanted = known if data is None else [data]
     lines = [line for name in wanted for line in _in_order(name, [r for r in records if r["data"] == name])]
-    below = {name: _below(name, records, lines, out) for name in wanted}
+    curves = read_steps(results)
+    below = {name: _below(name, records, lines, [of for of in curves if of["data"] == name], out) for name in wanted}
     where = Path(os.path.relpath(results, out.parent if out else Path.cwd())).as_posix()
     page = results_page(lines, "Results", INTRO, where, below)
     if out:
@@ -61,9 +77,15 @@ def results_table(data: str | None, results: Path, out: Path | None) -> str:
     return page
 
 
-def _below(data: str, records: list[dict[str, Any]], lines: list[dict[str, Any]], out: Path | None) -> list[str]:
+def _below(
+    data: str,
+    records: list[dict[str, Any]],
+    lines: list[dict[str, Any]],
+    curves: list[dict[str, Any]],
+    out: Path | None,
+) -> list[str]:
     """What stands below the table of a data set: remarks on rows that were run, what their differences come from and,
-    beside the page `out`, a picture of all and one of each sweep."""
+    beside the page `out`, a picture of all, one of each sweep, and of the scores by test steps."""
     own = {record["recipe"] for record in records if record["data"] == data}
     blocks = ["\n".join(_remark(recipe) for recipe in RECIPES.values() if recipe.note and recipe.name in own)]
 
@@ -82,6 +104,10 @@ def _below(data: str, records: list[dict[str, Any]], lines: list[dict[str, Any]]
     for sweep, figure in sweeps_of(data, records) if out else ():
         name = sweep.name + (VALIDATION if data.endswith(VALIDATION) else "")
         blocks += [f"### {sweep.title}", SWEEP, *drawn(figure, name, f"{sweep.title}, by {sweep.over}")]
+    for of in curves if out else ():
+        at = name_of_difficulty((of.get("way", 0), of.get("shot") or of["points"]))
+        name = f"{data}-steps-{at.replace(' ', '-')}"
+        blocks += [f"### Scores by test steps, {at}", STEPS, *drawn(steps_figure(of["runs"]), name, f"By steps, {at}")]
     return blocks
 
 

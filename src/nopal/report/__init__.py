@@ -12,6 +12,7 @@ from nopal.report.pose_predictions import PosePredictions, evenly, predictions_f
 from nopal.report.pose_sheet import pose_sheet
 from nopal.report.results_page import results_page
 from nopal.report.rows import Row, budget_text, by_seed, rows_of, rows_over_seeds, scores_of, unmeasured
+from nopal.report.steps import steps_figure
 from nopal.report.sweep import Point, sweep_figure
 from nopal.report.tables import html_table, markdown_table, table_legend, text_table
 
@@ -42,6 +43,7 @@ __all__ = [
     "rows_of",
     "rows_over_seeds",
     "scores_of",
+    "steps_figure",
     "summaries_csv",
     "summaries_table",
     "sweep_figure",

@@ -91,7 +91,7 @@ def _scale(axes: Axes, places: Sequence[int | float], means: Sequence[float], me
         axes.set_xlim(-0.15 * positive[0] if places[0] == 0 else positive[0] / 1.3, positive[-1] * 1.3)
     axes.xaxis.set_major_locator(FixedLocator(places))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(lambda x, _: _short(x))
+    axes.xaxis.set_major_formatter(lambda x, _: _short(float(x)))
     if metric != "accuracy" and min(means) > 0 and max(means) > WIDE * min(means):
         axes.set_yscale("log")
 
