@@ -77,9 +77,6 @@ def step_runs(
     for name, run in zip(names, opened):
         tasks = _test_tasks(run, source)(at)
         found[name] = evaluate_steps(run.learner, tasks, steps, key=key_of(EVALUATION_SEED), episodes=episodes)
-        say = f"{name}: as good as its best after {enough_steps(found[name])} steps, of {run.learner.steps} usual ones"
-        console.print(say, highlight=False, soft_wrap=True)
-    _show(found, first.data, at, console)
     plain = {
         "kind": KIND,
         "data": first.data,
@@ -87,6 +84,7 @@ def step_runs(
         "runs": [_plain(name, run, found[name]) for name, run in zip(names, opened)],
         **environment(),
     }
+    _show(plain["runs"], first.data, at, console)
     write_json(out.with_suffix(".json"), plain)
     _draw(steps_figure(plain["runs"]), out)
     return plain
@@ -143,15 +141,24 @@ def _plain(name: str, run: Opened, found: dict[int, Scores]) -> dict[str, Any]:
     }
 
 
-def _show(found: dict[str, dict[int, Scores]], data: str, at: Difficulty, console: Console) -> None:
-    tasks = len(next(iter(next(iter(found.values())).values())).values)
-    console.print(f"{data}, {name_of_difficulty(at)}, {tasks:,} test tasks", highlight=False, soft_wrap=True)
-    table = rich.table.Table("steps", box=rich.box.SIMPLE_HEAD)
-    for name in found:
-        table.add_column(name, overflow="fold")
-    for steps in next(iter(found.values())):
-        table.add_row(str(steps), *(str(scores[steps]) for scores in found.values()))
+def _show(runs: Sequence[dict[str, Any]], data: str, at: Difficulty, console: Console) -> None:
+    tasks = f"{data}, {name_of_difficulty(at)}, {runs[0]['tasks']:,} test tasks"
+    console.print(f"{tasks}, by steps on the support set", highlight=False, soft_wrap=True)
+    table = rich.table.Table("run", *(str(score["steps"]) for score in runs[0]["scores"]), box=rich.box.SIMPLE_HEAD)
+    digits = ".1f" if runs[0]["metric"] == "accuracy" else ".3g"
+    for run in runs:
+        lost = {score["steps"]: f"\n{score['diverged']} lost" for score in run["scores"] if score["diverged"]}
+        cells = ["\n±".join(_told(score[name], digits) for name in ("mean", "ci95")) for score in run["scores"]]
+        table.add_row(run["run"], *(cell + lost.get(score["steps"], "") for cell, score in zip(cells, run["scores"])))
+        enough = f"as good as its best after {run['enough_steps']} steps, of {run['usual_steps']} usual ones"
+        console.print(f"{run['run']}: {enough}", highlight=False, soft_wrap=True)
     console.print(table)
+    if any(score["diverged"] for run in runs for score in run["scores"]):
+        console.print("Lost are tasks whose adaptation diverged; they are not in the mean.", soft_wrap=True)
+
+
+def _told(value: float | None, digits: str) -> str:
+    return "–" if value is None else f"{value:{digits}}"
 
 
 def _draw(figure: Figure, out: Path) -> None:
