@@ -144,11 +144,14 @@ def _plain(name: str, run: Opened, found: dict[int, Scores]) -> dict[str, Any]:
 def _show(runs: Sequence[dict[str, Any]], data: str, at: Difficulty, console: Console) -> None:
     tasks = f"{data}, {name_of_difficulty(at)}, {runs[0]['tasks']:,} test tasks"
     console.print(f"{tasks}, by steps on the support set", highlight=False, soft_wrap=True)
-    table = rich.table.Table("run", *(str(score["steps"]) for score in runs[0]["scores"]), box=rich.box.SIMPLE_HEAD)
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("run", overflow="fold")
+    for score in runs[0]["scores"]:
+        table.add_column(str(score["steps"]), no_wrap=True)
     digits = ".1f" if runs[0]["metric"] == "accuracy" else ".3g"
     for run in runs:
         lost = {score["steps"]: f"\n{score['diverged']} lost" for score in run["scores"] if score["diverged"]}
-        cells = ["\n±".join(_told(score[name], digits) for name in ("mean", "ci95")) for score in run["scores"]]
+        cells = [f"{_told(score['mean'], digits)}\n±{_told(score['ci95'], '.2g')}" for score in run["scores"]]
         table.add_row(run["run"], *(cell + lost.get(score["steps"], "") for cell, score in zip(cells, run["scores"])))
         enough = f"as good as its best after {run['enough_steps']} steps, of {run['usual_steps']} usual ones"
         console.print(f"{run['run']}: {enough}", highlight=False, soft_wrap=True)
