@@ -60,7 +60,7 @@ def test_statistics_of_meta_training_are_those_of_support_and_queries_together()
     draw = np.random.default_rng(0)
     x, y = draw.random((6, 8, 8, 1)), draw.integers(0, 2, 6)
     task = Episode(*(Examples(x[rows], y[rows], Categorical(2)) for rows in (slice(4), slice(4, None))))
-    expected = Categorical(2).loss(learner.model.network(jnp.asarray(x))[0], jnp.asarray(y)).mean()
+    expected = Categorical(2).loss(learner.learner.network(jnp.asarray(x))[0], jnp.asarray(y)).mean()
     np.testing.assert_allclose(learner.loss(task)[0], expected, rtol=1e-6)
 
 
@@ -101,7 +101,7 @@ def test_statistics_are_those_of_the_model():
     learner = FineTuning(Conv4((8, 8, 1), 2, filters=2, key=jax.random.key(0)), statistics="running")
     assert (learner.statistics, learner.shape) == ("running", (8, 8, 1))
     assert learner.with_statistics("support").statistics == "support"
-    assert len(learner.with_running(learner.blank_running()).model.running) == 4
+    assert len(learner.with_running(learner.blank_running()).learner.running) == 4
 
 
 def test_what_maml_refuses_is_refused():

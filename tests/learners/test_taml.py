@@ -131,8 +131,8 @@ def test_a_step_goes_down_the_gradient_of_the_whole_objective(regulariser, targe
     after, metrics = step(initial_state(learner, sgd), key)
     episodes = [tasks.sample(jax.random.split(jax.random.fold_in(key, i))[0]) for i in range(3)]
     whole = eqx.filter_jit(eqx.filter_grad(lambda network: objective(network, episodes, regulariser, 0.7)))
-    expected = eqx.apply_updates(learner.maml.network, jax.tree.map(jnp.negative, whole(learner.maml.network)))
-    for a, b in zip(jax.tree.leaves(after.learner.maml.network), jax.tree.leaves(expected), strict=True):
+    expected = eqx.apply_updates(learner.learner.network, jax.tree.map(jnp.negative, whole(learner.learner.network)))
+    for a, b in zip(jax.tree.leaves(after.learner.learner.network), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
     assert ("entropy_change" in metrics) == (regulariser == "entropy")
 
@@ -178,9 +178,9 @@ def test_statistics_are_those_of_maml():
     learner = TAML(MAML(Conv4((8, 8, 1), 2, filters=2, key=jax.random.key(0)), statistics="running"))
     assert learner.statistics == "running"
     assert learner.with_statistics("transductive").statistics == "transductive"
-    assert eqx.tree_equal(learner.blank_running(), learner.maml.blank_running())
+    assert eqx.tree_equal(learner.blank_running(), learner.learner.blank_running())
     running = learner.with_running(learner.blank_running())
-    assert len(running.maml.running) == 4
+    assert len(running.learner.running) == 4
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from nopal.learners.cluster_matching import ClusterMatching
 from nopal.learners.conditional_neural_process import ConditionalNeuralProcess
 from nopal.learners.fine_tuning import FineTuning
 from nopal.learners.from_scratch import FromScratch
-from nopal.learners.learner import CoupledLearner, Learner, MetaLearner, NormalisingLearner
+from nopal.learners.learner import CoupledLearner, Learner, MetaLearner, NormalisingLearner, WrappingLearner
 from nopal.learners.logistic import Logistic
 from nopal.learners.maml import MAML
 from nopal.learners.meta_regularisation import MetaRegularised
@@ -40,4 +40,5 @@ __all__ = [
     "NormalisingLearner",
     "ProtoNet",
     "Ridge",
+    "WrappingLearner",
 ]

@@ -3,25 +3,24 @@ baseline without meta-learning of Yin et al. (2020, arXiv 1912.03820)."""
 
 from __future__ import annotations
 
-import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from nopal.learners.learner import Aux, MetaLearner
+from nopal.learners.learner import Aux, WrappingLearner
 from nopal.learners.maml import MAML, Adapted
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Statistics
-from nopal.tasks.episode import Episode, Examples
+from nopal.tasks.episode import Episode
 
 
-class FineTuning(MetaLearner):
+class FineTuning(WrappingLearner):
     """Support and queries are one batch of ordinary supervised learning in meta-training; only the test looks at which
     is which.
 
     Where tasks are classifications, labels must mean the same in all of them (non-mutually-exclusive tasks).
     """
 
-    model: MAML
+    learner: MAML
 
     def __init__(
         self,
@@ -33,43 +32,13 @@ class FineTuning(MetaLearner):
         statistics: Statistics = "support",
     ):
         """`rate` and `steps` are those of the descent on a support set. Raises `NopalError` where `MAML` does."""
-        self.model = MAML(
+        self.learner = MAML(
             network, inner_rate=rate, inner_steps=steps, first_order=True, adapted=adapted, statistics=statistics
         )
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.model.shape
-
-    @property
-    def statistics(self) -> str:
-        return self.model.statistics
-
-    @property
-    def steps(self) -> int:
-        return self.model.steps
-
     def loss(self, episode: Episode, *, key: PRNGKeyArray | None = None) -> tuple[Float[Array, ""], Aux]:
         support, query = episode.support, episode.query
-        outputs = Adapted(self.model.network, None, query.target)(jnp.concatenate([support.x, query.x]))
+        outputs = Adapted(self.learner.network, None, query.target)(jnp.concatenate([support.x, query.x]))
         losses = query.target.loss(outputs, jnp.concatenate([support.y, query.y]))
         of_query = outputs[len(support.x) :]
         return losses.mean(), {"score": query.target.score(of_query, query.y).mean()}
-
-    def adapt(self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None) -> Adapted:
-        return self.model.adapt(support, key=key, steps=steps)
-
-    def with_statistics(self, statistics: Statistics) -> FineTuning:
-        return self._with(self.model.with_statistics(statistics))
-
-    def with_running(self, statistics: PyTree) -> FineTuning:
-        return self._with(self.model.with_running(statistics))
-
-    def blank_running(self) -> PyTree | None:
-        return self.model.blank_running()
-
-    def episode_statistics(self, episode: Episode) -> PyTree | None:
-        return self.model.episode_statistics(episode)
-
-    def _with(self, model: MAML) -> FineTuning:
-        return eqx.tree_at(lambda self: self.model, self, model)

@@ -19,6 +19,7 @@ from nopal.tasks.episode import Episode, Examples
 
 M = TypeVar("M", bound="MetaLearner")
 N = TypeVar("N", bound="NormalisingLearner")
+W = TypeVar("W", bound="WrappingLearner")
 
 Predictor = Callable[[Shaped[Array, "m ..."]], Float[Array, "m parameters"]]
 """From inputs to the parameters of the target (logits for classes); each row is one prediction."""
@@ -114,6 +115,45 @@ class CoupledLearner(MetaLearner):
     @abstractmethod
     def couple(self, coupling: Float[Array, "tasks k"]) -> Float[Array, ""]:
         """The part of the objective that all tasks make together."""
+
+
+class WrappingLearner(MetaLearner):
+    """A meta-learner around another one, which answers for what is not said here."""
+
+    learner: eqx.AbstractVar[MetaLearner]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.learner.shape
+
+    @property
+    def statistics(self) -> str:
+        return self.learner.statistics
+
+    @property
+    def steps(self) -> int | None:
+        return self.learner.steps
+
+    def adapt(
+        self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None
+    ) -> Predictor:
+        return self.learner.adapt(support, key=key, steps=steps)
+
+    def episode_statistics(self, episode: Episode) -> PyTree | None:
+        return self.learner.episode_statistics(episode)
+
+    def with_statistics(self: W, statistics: Statistics) -> W:
+        return self.around(self.learner.with_statistics(statistics))
+
+    def with_running(self: W, statistics: PyTree) -> W:
+        return self.around(self.learner.with_running(statistics))
+
+    def blank_running(self) -> PyTree | None:
+        return self.learner.blank_running()
+
+    def around(self: W, learner: MetaLearner) -> W:
+        """The same around another learner."""
+        return eqx.tree_at(lambda self: self.learner, self, learner)
 
 
 class NormalisingLearner(MetaLearner):

@@ -14,10 +14,9 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 from nopal.data.images import as_float
 from nopal.errors import NopalError
 from nopal.learners.averaging import average_draws, check_strength, check_uncoupled
-from nopal.learners.learner import Aux, MetaLearner, Predictor
+from nopal.learners.learner import Aux, MetaLearner, Predictor, WrappingLearner
 from nopal.nets.mean_field import MeanField, RandomWeights
 from nopal.nets.network import Network
-from nopal.nets.normalisation import Statistics
 from nopal.nets.stochastic import Certain, Stochastic, features_of
 from nopal.tasks.episode import Episode, Examples
 
@@ -25,7 +24,7 @@ Draws = Literal["step", "task", "call"]
 Of = Literal["query", "support"]
 
 
-class MetaRegularised(MetaLearner):
+class MetaRegularised(WrappingLearner):
     """`learner` on what `encoder` makes of the inputs; the loss is the learner's plus `beta` times a divergence.
 
     Every learner will do: MAML whose network is the adapted head makes MR-MAML, a neural process MR-CNP. The encoder is
@@ -79,18 +78,11 @@ class MetaRegularised(MetaLearner):
     def shape(self) -> tuple[int, ...]:
         return self.encoder.shape
 
-    @property
-    def statistics(self) -> str:
-        return self.learner.statistics
-
-    @property
-    def steps(self) -> int | None:
-        return self.learner.steps
-
     def for_step(self, key: PRNGKeyArray) -> MetaRegularised:
         own, inner = jax.random.split(key)
         encoder = self.encoder.draw(own) if self.draws == "step" else self.encoder
-        return self._with(encoder, self.learner.for_step(inner))
+        drawn = encoder, self.learner.for_step(inner)
+        return eqx.tree_at(lambda self: (self.encoder, self.learner), self, drawn)
 
     def loss(self, episode: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Aux]:
         weights, support, query, inner = jax.random.split(key, 4)
@@ -127,18 +119,6 @@ class MetaRegularised(MetaLearner):
         features, kl = encoder.encode(examples.x, key)
         features = features.reshape(len(features), *self.learner.shape)
         return Examples(features, examples.y, examples.target), kl
-
-    def _with(self, encoder: Stochastic, learner: MetaLearner) -> MetaRegularised:
-        return eqx.tree_at(lambda self: (self.encoder, self.learner), self, (encoder, learner))
-
-    def with_statistics(self, statistics: Statistics) -> MetaRegularised:
-        return self._with(self.encoder, self.learner.with_statistics(statistics))
-
-    def with_running(self, statistics: PyTree) -> MetaRegularised:
-        return self._with(self.encoder, self.learner.with_running(statistics))
-
-    def blank_running(self) -> PyTree | None:
-        return self.learner.blank_running()
 
     def episode_statistics(self, episode: Episode) -> PyTree | None:
         encoder, key = self.encoder.expected(), jax.random.key(0)

@@ -9,19 +9,18 @@ from typing import Literal, get_args
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from nopal.errors import NopalError
-from nopal.learners.learner import Aux, CoupledLearner
-from nopal.learners.maml import MAML, Adapted
-from nopal.nets.normalisation import Statistics
-from nopal.tasks.episode import Episode, Examples
+from nopal.learners.learner import Aux, CoupledLearner, WrappingLearner
+from nopal.learners.maml import MAML
+from nopal.tasks.episode import Episode
 from nopal.tasks.target import Categorical, Gaussian
 
 Regulariser = Literal["entropy", "theil", "atkinson", "gini"]
 
 
-class TAML(CoupledLearner):
+class TAML(WrappingLearner, CoupledLearner):
     """MAML with `weight` times a regulariser of its initial weights.
 
     `"entropy"` asks for uncertain predictions of the queries before the inner loop and certain ones after it; it needs
@@ -30,7 +29,7 @@ class TAML(CoupledLearner):
     of the loss, but on where its zero is: for numbers the loss is the squared error, as published.
     """
 
-    maml: MAML
+    learner: MAML
     regulariser: Regulariser = eqx.field(static=True)
     weight: float = eqx.field(static=True)
 
@@ -40,38 +39,23 @@ class TAML(CoupledLearner):
             raise NopalError(f"The weight of the regulariser is {weight}; expected a number from 0 on.")
         if regulariser not in get_args(Regulariser):
             raise NopalError(f"The regulariser is {regulariser!r}; expected one of {', '.join(get_args(Regulariser))}.")
-        self.maml, self.regulariser, self.weight = maml, regulariser, weight
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.maml.shape
-
-    @property
-    def statistics(self) -> str:
-        return self.maml.statistics
-
-    @property
-    def steps(self) -> int:
-        return self.maml.steps
-
-    def adapt(self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None) -> Adapted:
-        return self.maml.adapt(support, key=key, steps=steps)
+        self.learner, self.regulariser, self.weight = maml, regulariser, weight
 
     def loss(self, episode: Episode, *, key: PRNGKeyArray | None = None) -> tuple[Float[Array, ""], Aux]:
-        after = self.maml.answer_in_training(episode, self.maml.inner_steps)
-        value, aux = self.maml.judge(after, episode.query)
+        after = self.learner.answer_in_training(episode, self.learner.inner_steps)
+        value, aux = self.learner.judge(after, episode.query)
         if self.regulariser != "entropy":
             return value, aux
         if not isinstance(episode.target, Categorical):
             raise NopalError(f"Entropies need classes, but this task predicts {episode.target}; use 'theil'.")
-        change = entropy(after) - entropy(self.maml.answer_in_training(episode, 0))
+        change = entropy(after) - entropy(self.learner.answer_in_training(episode, 0))
         return value + self.weight * change, aux | {"entropy_change": change}
 
     def coupling(self, episode: Episode, *, key: PRNGKeyArray | None = None) -> Float[Array, "1"]:
         if self.regulariser == "entropy":
             return jnp.zeros(1)
         support = episode.support
-        outputs = self.maml.answer_in_training(Episode(support, support), 0)
+        outputs = self.learner.answer_in_training(Episode(support, support), 0)
         target = support.target
         losses = (target.score if isinstance(target, Gaussian) else target.loss)(outputs, support.y)
         # A task that is predicted perfectly has no logarithm, and no slope of a root.
@@ -81,21 +65,6 @@ class TAML(CoupledLearner):
         if self.regulariser == "entropy":
             return jnp.zeros(())
         return self.weight * INEQUALITIES[self.regulariser](coupling[:, 0])
-
-    def with_statistics(self, statistics: Statistics) -> TAML:
-        return self._with(self.maml.with_statistics(statistics))
-
-    def with_running(self, statistics: PyTree) -> TAML:
-        return self._with(self.maml.with_running(statistics))
-
-    def blank_running(self) -> PyTree | None:
-        return self.maml.blank_running()
-
-    def episode_statistics(self, episode: Episode) -> PyTree | None:
-        return self.maml.episode_statistics(episode)
-
-    def _with(self, maml: MAML) -> TAML:
-        return eqx.tree_at(lambda self: self.maml, self, maml)
 
 
 def entropy(logits: Float[Array, "m way"]) -> Float[Array, ""]:
