@@ -19,7 +19,14 @@ from tyro.conf import arg, subcommand
 from nopal.commands.poses import poses
 from nopal.commands.steps import steps
 from nopal.errors import NopalError
-from nopal.recipes.options import EncoderOptions, MAMLOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
+from nopal.recipes.options import (
+    EncoderOptions,
+    MAMLOptions,
+    PartitionOptions,
+    ProtoNetOptions,
+    RidgeOptions,
+    TrainingOptions,
+)
 from nopal.recipes.recipe import Budget
 from nopal.recipes.sources import Split
 from nopal.runs import Interrupted, check_archive
@@ -28,7 +35,11 @@ from nopal.terminal import console, say
 if TYPE_CHECKING:
     from nopal.partitions.summary import Summary
 
-LearnerChoice = Annotated[ProtoNetOptions, subcommand("protonet")] | Annotated[MAMLOptions, subcommand("maml")]
+LearnerChoice = (
+    Annotated[ProtoNetOptions, subcommand("protonet")]
+    | Annotated[MAMLOptions, subcommand("maml")]
+    | Annotated[RidgeOptions, subcommand("ridge")]
+)
 Source = Annotated[str, arg(metavar="SOURCE")]
 Run = Annotated[Path, arg(metavar="RUN")]
 Out = Annotated[Path, arg(metavar="OUT")]
