@@ -58,6 +58,28 @@ def test_a_state_comes_back_bit_for_bit(tmp_path: Path) -> None:
     assert jax.random.bits(restored["key"]) == jax.random.bits(state["key"])
 
 
+def test_the_order_of_fields_may_have_changed_since(tmp_path: Path) -> None:
+    class Before(eqx.Module):
+        weights: jax.Array
+        key: jax.Array
+        half: jax.Array
+
+    class Now(eqx.Module):
+        half: jax.Array
+        weights: jax.Array
+        key: jax.Array
+
+    def made(kind: type, seed: int) -> PyTree:
+        key = jax.random.key(seed)
+        return kind(weights=jax.random.normal(key, (2, 3)), key=key, half=jnp.full(3, seed, jnp.bfloat16))
+
+    state = made(Before, 4)
+    Checkpoints(tmp_path).save(1, state)
+    restored = Checkpoints(tmp_path).restore(made(Now, 5))
+    for name in ("weights", "half", "key"):
+        assert bits(getattr(restored, name)) == bits(getattr(state, name))
+
+
 def test_restored_arrays_may_go_to_any_device(tmp_path: Path) -> None:
     one, two = jax.devices()[:2]
     mesh = jax.make_mesh((2,), ("i",), axis_types=(jax.sharding.AxisType.Auto,))

@@ -16,7 +16,7 @@ from jaxtyping import PyTree, UInt8
 
 from nopal.distributed import from_first, is_first, several
 from nopal.errors import NopalError
-from nopal.runs.packing import compare, describe, find_nan, pack, unpack
+from nopal.runs.packing import compare, describe, find_nan, pack, reordered, unpack
 
 
 class Checkpoints:
@@ -90,7 +90,7 @@ class Checkpoints:
                 )
             packed, leaves = self._read(step)
             compare(leaves, describe(like), f"The checkpoint of step {step} in {self.folder}")
-            return {"bytes": packed}
+            return {"bytes": reordered(packed, leaves, like)}
 
         return unpack(from_first(read)["bytes"], like)
 

@@ -32,7 +32,7 @@ def unpack(packed: UInt8[np.ndarray, "n"], like: PyTree) -> PyTree:
     """
     restored, start = {}, 0
     for path, leaf in _arrays(like):
-        form = jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf
+        form = _data(leaf)
         array = np.frombuffer(packed.data, form.dtype, form.size, start).reshape(form.shape)
         restored[path], start = _like(leaf, array), start + array.nbytes
     return jax.tree_util.tree_map_with_path(lambda path, leaf: restored.get(path, leaf), like)
@@ -46,15 +46,29 @@ def find_nan(state: PyTree) -> str | None:
 
 
 def compare(found: list[list[str]], expected: list[list[str]], name: str) -> None:
-    """Raise `NopalError` at the first array in which two descriptions differ; `name` says what was found."""
-    if found == expected:
-        return
+    """Raise `NopalError` at the first array in which two descriptions differ, whatever their order; `name` says what
+    was found."""
     here, there = dict(found), dict(expected)
-    path = next(path for path in [*there, *here] if here.get(path) != there.get(path))
-    raise NopalError(
-        f"{name} has {here.get(path, 'nothing')} at {path} where {there.get(path, 'nothing')} is expected; go on with "
-        "the configuration that it was written with."
-    )
+    for path in [*there, *here]:
+        if here.get(path) != there.get(path):
+            raise NopalError(
+                f"{name} has {here.get(path, 'nothing')} at {path} where {there.get(path, 'nothing')} is expected; go "
+                "on with the configuration that it was written with."
+            )
+
+
+def reordered(packed: UInt8[np.ndarray, "n"], found: list[list[str]], like: PyTree) -> UInt8[np.ndarray, "n"]:
+    """The bytes of the arrays that `found` describes, in the order of `like`, which has the same: the fields of a class
+    may have stood in another order when a state was packed."""
+    sizes = {jax.tree_util.keystr(path): _data(leaf).size * _data(leaf).dtype.itemsize for path, leaf in _arrays(like)}
+    ends = np.cumsum([sizes[path] for path, _ in found], dtype=int)
+    parts = {path: packed[end - sizes[path] : end] for (path, _), end in zip(found, ends)}
+    return np.concatenate([*(parts[path] for path in sizes), _END])
+
+
+def _data(leaf: Any) -> Any:
+    """Type and shape of an array, of PRNG keys those of their data."""
+    return jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf
 
 
 def _arrays(state: PyTree) -> list[tuple[Any, Any]]:
