@@ -17,6 +17,8 @@ from nopal.nets.conv4 import Linear
 from nopal.nets.network import Network
 from nopal.partitions import from_labels
 from nopal.tasks.classification import Classification
+from nopal.tasks.episode import Episode, Examples
+from nopal.tasks.target import Gaussian
 
 LABELS = np.repeat(np.arange(8), 6)
 KEY = jax.random.key(0)
@@ -109,6 +111,26 @@ def test_steps_override_the_learners_own():
     adapted, unadapted = (evaluate(learner, tasks(), key=KEY, episodes=30, steps=steps) for steps in (None, 0))
     assert adapted.mean > unadapted.mean + 0.1
     assert adapted.statistics == "none"
+
+
+def test_the_same_predictions_are_scored_by_other_targets_too():
+    """On a line a guess of 0 for 9 is wrong by 9, on a circle of 10 by 1."""
+
+    class Still(Learner):
+        def adapt(self, support, *, key=None, steps=None):
+            return lambda x: jnp.zeros((len(x), 1))
+
+    class Nine(eqx.Module):
+        target = Gaussian(1)
+
+        def sample(self, key):
+            examples = Examples(jnp.zeros((2, 1)), jnp.full((2, 1), 9.0), self.target)
+            return Episode(examples, examples)
+
+    scores = evaluate(Still(), Nine(), key=KEY, episodes=3, others=(Gaussian(1, turn=10.0),))
+    assert (scores.metric, scores.values.tolist()) == ("squared_error", [81.0] * 3)
+    (arc,) = scores.others
+    assert (arc.metric, arc.values.tolist(), arc.others) == ("squared_arc", [1.0] * 3, ())
 
 
 @pytest.mark.parametrize("episodes", [0, -1])

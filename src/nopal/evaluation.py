@@ -7,12 +7,14 @@ import math
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner
 from nopal.mapping import device_mesh, map_over_tasks, replicate
+from nopal.tasks.target import Target
 from nopal.training import Tasks
 
 
@@ -27,6 +29,8 @@ class Scores:
     values: Float[np.ndarray, "tasks"]
     metric: str
     statistics: str
+    others: tuple[Scores, ...] = ()
+    """The same predictions by other measures."""
 
     @property
     def diverged(self) -> int:
@@ -68,22 +72,24 @@ def evaluate(
     key: PRNGKeyArray,
     episodes: int = 1000,
     steps: int | None = None,
+    others: tuple[Target, ...] = (),
     devices: int | None = None,
     at_once: int | None = None,
 ) -> Scores:
     """The learner's mean query score on each of `episodes` tasks.
 
     Episode i is drawn from `fold_in(key, i)`: learners evaluated with one key meet the same tasks, also when some see
-    images and others vectors of them. `steps` overrides the number of inner steps; `at_once` is that of
-    `train`. Raises `NopalError` for fewer than
-    one episode.
+    images and others vectors of them. `steps` overrides the number of inner steps; by the targets `others` the same
+    predictions are scored, too; `at_once` is that of `train`. Raises `NopalError` for fewer than two episodes.
     """
     if episodes < 2:
         raise NopalError(f"The number of test tasks is {episodes}; expected at least 2 (1000 is customary).")
     mesh = device_mesh(devices)
     learner, tasks, key = replicate((learner, tasks, key), mesh)
-    values = _scores(learner, tasks, key, episodes, steps, mesh, at_once)
-    return Scores(np.asarray(values), tasks.target.metric, learner.statistics)
+    targets = (tasks.target, *others)
+    values = np.asarray(_scores(learner, tasks, key, episodes, steps, targets, mesh, at_once))
+    first, *rest = (Scores(values[:, i], target.metric, learner.statistics) for i, target in enumerate(targets))
+    return dataclasses.replace(first, others=tuple(rest))
 
 
 @eqx.filter_jit
@@ -93,16 +99,17 @@ def _scores(
     key: PRNGKeyArray,
     episodes: int,
     steps: int | None,
+    targets: tuple[Target, ...],
     mesh: jax.sharding.Mesh,
     at_once: int | None,
-) -> Float[Array, "episodes"]:
+) -> Float[Array, "episodes targets"]:
     arrays, static = eqx.partition((learner, tasks, key), eqx.is_array)
 
-    def score(arrays: tuple, number: Int[Array, ""]) -> Float[Array, ""]:
+    def score(arrays: tuple, number: Int[Array, ""]) -> Float[Array, "targets"]:
         learner, tasks, key = eqx.combine(arrays, static)
         draw, noise = jax.random.split(jax.random.fold_in(key, number))
         episode = tasks.sample(draw)
         outputs = learner.answer(episode, key=noise, steps=steps)
-        return episode.target.score(outputs, episode.query.y).mean()
+        return jnp.stack([target.score(outputs, episode.query.y).mean() for target in targets])
 
     return map_over_tasks(score, arrays, episodes, mesh, at_once)

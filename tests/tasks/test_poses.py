@@ -73,6 +73,8 @@ def test_the_target_and_its_other_difficulties(options, target):
     tasks = Poses(IMAGES, ANGLES, 2, 3, **options).at(shot=1)
     assert (tasks.shot, tasks.query, tasks.target, tasks.turn) == (1, 3, target, options.get("turn", 10))
     assert tasks.sample(jax.random.key(0)).target == target
+    wrapped = Poses(IMAGES, ANGLES, 2, 3, **options | {"wrapped": True}).target
+    assert tasks.other_targets == (() if "wrapped" in options else (wrapped,))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from nopal.partitions import from_labels
 from nopal.recipes.recipe import Difficulty, Published
 from nopal.runs import Score
 from nopal.tasks.classification import Classification
+from nopal.tasks.poses import Poses
 from nopal.training import Tasks
 
 EVALUATION_SEED = 6
@@ -47,12 +48,15 @@ def measure(
 ) -> dict[Difficulty, Scores]:
     """Scores at each difficulty; the same tasks for every learner.
 
-    `learner` may be a function of the difficulty, for learners that are chosen for each.
+    `learner` may be a function of the difficulty, for learners that are chosen for each. Poses are scored the shorter
+    way round, too.
     """
     found = {}
     for at in difficulties:
         of_task = learner if isinstance(learner, Learner) else learner(at)
-        found[at] = evaluate(of_task, tasks_at(at), key=jax.random.key(EVALUATION_SEED), episodes=episodes)
+        tasks = tasks_at(at)
+        others = tasks.other_targets if isinstance(tasks, Poses) else ()
+        found[at] = evaluate(of_task, tasks, key=jax.random.key(EVALUATION_SEED), episodes=episodes, others=others)
         report(at, found[at])
     return found
 

@@ -13,6 +13,7 @@ from nopal.data.images import Splits
 from nopal.distributed import from_first
 from nopal.encoders import Encoder, load_encoder
 from nopal.errors import NopalError
+from nopal.evaluation import Scores
 from nopal.learners.learner import Learner
 from nopal.meter import read_meter
 from nopal.recipes import memorising, mnist, omniglot, poses, sinusoids
@@ -104,11 +105,12 @@ def judge(
     """Measure a learner on test tasks and, where it was meta-trained, by the meter on its training tasks; write the
     record."""
 
-    def show(difficulty: tuple[int, int], scores: object) -> None:
+    def show(difficulty: Difficulty, scores: Scores) -> None:
         published = recipe.published.get(difficulty)
         beside = f"  (published {published.mean} {published.source})" if published else ""
+        also = "".join(f"; {other.metric.replace('_', ' ')} {other}" for other in scores.others)
         console.print(
-            f"{recipe.title}, {name_of_difficulty(difficulty)}: {scores}{beside}",
+            f"{recipe.title}, {name_of_difficulty(difficulty)}: {scores}{beside}{also}",
             highlight=False,
             soft_wrap=True,
         )
@@ -129,7 +131,11 @@ def judge(
         steps=steps_of(experiment, given),
         published_steps=steps_of(recipe.experiment) if recipe.steps_published else None,
         batches=batches_of(recipe, experiment),
-        scores=[as_score(at, scores, recipe.published.get(at)) for at, scores in found.items()],
+        scores=[
+            as_score(at, one, recipe.published.get(at) if one is scores else None)
+            for at, scores in found.items()
+            for one in (scores, *scores.others)
+        ],
         wall_seconds=clock.seconds() + (given.made.get("seconds", 0.0) if given else 0.0),
         meter=meter,
     )

@@ -27,6 +27,8 @@ LEGEND = (
     "deviation; otherwise ± is a 95% interval as if both had met other test tasks, although they met the same, and so "
     'rather too wide. "Also" tells what else differs from the reference.'
 )
+MEASURE = "squared_error"
+"""The published one."""
 HEADINGS = ("learner", "encoder adapted", "noise", "beta", "weight decay", "target", "augmentation", "points")
 Path = tuple[str, ...]
 
@@ -58,6 +60,8 @@ def ablation_table(records: Sequence[Record]) -> str:
         family, choices, others = read_choices(config)
         budget, training = of_seeds[0]["budget"], config["training"]
         for place, score in enumerate(of_seeds[0]["scores"]):
+            if score["metric"] != MEASURE:
+                continue
             scores = {record["seed"]: record["scores"][place] for record in of_seeds}
             learner, points = of_seeds[0]["learner"], score["points"]
             variant = Variant(learner, budget_text(budget), points, choices, others, scores)

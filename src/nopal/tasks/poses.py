@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any, Literal
 
@@ -76,6 +77,15 @@ class Poses(eqx.Module):
         """Height, width and channels of one view."""
         height, width = self.images.shape[2:]
         return height, width, 1
+
+    @property
+    def other_targets(self) -> tuple[Gaussian | Circular, ...]:
+        """What scores the shorter way round, where `target` does not: by the published measure a guess may be nearly
+        right and count as wrong by a turn."""
+        if self.target.metric == "squared_arc":
+            return ()
+        circle = isinstance(self.target, Circular)
+        return (Circular(self.turn, wrapped=True) if circle else dataclasses.replace(self.target, turn=self.turn),)
 
     def at(self, *, shot: int | None = None, query: int | None = None) -> Poses:
         """The same objects with other numbers of examples."""
