@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 import nopal
-from nopal.cli import parse_difficulty, run
+from nopal.cli import run
+from nopal.commands.arguments import parse_difficulty
 from nopal.data import glyphs, save_arrays
 from nopal.data.images import ImageSet
 from nopal.data.resizing import resize

@@ -1,1 +1,1 @@
-"""Groups of commands of the command line, see cli.py."""
+"""The commands of the command line, see cli.py."""

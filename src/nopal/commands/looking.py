@@ -1,15 +1,37 @@
-"""`nopal steps`: how many steps a learner needs at test."""
+"""`nopal meter` and `steps`: what a learner that is there needs of its support set."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import arg
 
-from nopal.errors import NopalError
+from nopal.commands.arguments import Run, parse_difficulty
 from nopal.terminal import console, say
+
+
+def meter(
+    run: Run,
+    source: Annotated[str | None, arg(metavar="SOURCE")] = None,
+    /,
+    *,
+    partitions: Annotated[Path | None, arg(metavar="PARTITIONS")] = None,
+    episodes: int = 200,
+) -> None:
+    """Measure how much a run's learner depends on the support set, on tasks like those of its meta-training, see
+    docs/meter.md; RUN gets the reading as meter.json.
+
+    Args:
+        run: the run folder
+        source: what it was trained on, where no recipe says so: a folder, an .npz file (also of poses), or a data set
+            by name
+        partitions: the file of `nopal partition` that it was trained on, or the word labels; the run's own by default
+        episodes: tasks
+    """
+    from nopal.recipes.metering import meter_run
+
+    meter_run(run, source, partitions, episodes, console)
 
 
 def steps(
@@ -35,11 +57,6 @@ def steps(
     """
     from nopal.recipes.stepping import step_runs
 
-    difficulty = None
-    if at is not None:
-        found = re.fullmatch(r"(?:(\d+)x)?(\d+)", at)
-        if not found:
-            raise NopalError(f"{at!r} is no difficulty; expected way x shot, such as 5x1, or points, such as 10.")
-        difficulty = int(found[1] or 0), int(found[2])
+    difficulty = None if at is None else parse_difficulty(at, points=True)
     step_runs(runs, steps, difficulty, source, episodes, out, console)
     say(f"The picture: {out}")

@@ -1,0 +1,131 @@
+"""`nopal recipes`, `run` and `table`: the rows of the published tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import rich.box
+import rich.table
+from tyro.conf import arg
+
+from nopal.commands.arguments import Processes, Together
+from nopal.errors import NopalError
+from nopal.recipes.recipe import Budget
+from nopal.terminal import console, say
+
+
+def recipes() -> None:
+    """List the published rows that can be run by name, with their published numbers."""
+    from nopal.recipes.running import RECIPES
+
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    table.add_column("name and learner", no_wrap=True)
+    table.add_column("published (way x shot, or points)", min_width=17)
+    table.add_column("steps: demo, hour, published")
+    for recipe in RECIPES.values():
+        marks = {at: f"{p.mean:g} {p.source.split()[0]}" for at, p in recipe.published.items()}
+        published = "\n".join(f"{n}x{k}: {mark}" if n else f"{k}: {mark}" for (n, k), mark in marks.items())
+        lines = [", ".join(f"{steps:,}" for steps in recipe.budgets.values())]
+        if recipe.encoder_budgets:
+            encoders = [recipe.at(budget).encoder for budget in get_args(Budget)]
+            lines.append("encoder: " + ", ".join(f"{encoder.acai.steps:,}" for encoder in encoders if encoder))
+        steps = "\n".join(filter(None, lines))
+        table.add_row(f"[bold]{recipe.name}[/bold]\n{recipe.title}", published or "-", steps or "no training")
+    console.print(table)
+
+
+def run_recipe(
+    name: Annotated[str, arg(metavar="NAME")],
+    /,
+    *,
+    budget: Budget = "demo",
+    seed: int = 0,
+    seeds: int = 1,
+    rounds: int = 1,
+    steps: int | None = None,
+    partitions: int | None = None,
+    out: Path | None = None,
+    results: Path = Path("results"),
+    episodes: int = 1000,
+    encoder: Path | None = None,
+    data: Path | None = None,
+    validation: bool = False,
+    resume: bool = False,
+    together: Together = Processes(),
+) -> None:
+    """Go from raw data to a row of a table, beside the published number.
+
+    Args:
+        name: a recipe, see `nopal recipes`, or a sweep over some of them
+        budget: demo takes minutes, hour about an hour on two cores, published what the paper took
+        seed: of clustering, weights and tasks
+        seeds: train as many seeds together, from `seed` on, each in a folder of its own
+        rounds: more than 1: embed again with the learner's network, cluster again, meta-train again; a folder and a
+            record each
+        steps: meta-training steps, in place of the budget's
+        partitions: how many times to cluster, in place of the published number
+        out: the run folder; runs/NAME-BUDGET-SEED by default, and OUT-SEED where there are several seeds
+        results: folder for the record
+        episodes: test tasks for each difficulty
+        encoder: the file of an encoder that was fitted before, such as one that took hours, in place of a new one
+        data: a file of `nopal poses render`, for recipes of poses; rendered from pascal3d_cad.zip by default
+        validation: train without the part that is held back and judge on it, to choose hyper-parameters
+        resume: go on with an interrupted run
+        together: several processes
+    """
+    from nopal.recipes import running
+    from nopal.recipes.rounds import run_rounds
+    from nopal.recipes.seeds import run_seeds
+
+    if seeds < 1:
+        raise NopalError(f"The number of seeds is {seeds}; expected at least 1.")
+    recipes = running.find_recipes(name)
+    if rounds != 1 and (seeds > 1 or len(recipes) > 1):
+        raise NopalError(f"{rounds} rounds were asked for with {seeds} seeds; run one seed of one recipe at a time.")
+    together.join()
+    options: dict[str, Any] = {
+        "resume": resume,
+        "steps": steps,
+        "partitions": partitions,
+        "episodes": episodes,
+        "encoder": encoder,
+        "data": data,
+        "console": console,
+    }
+    for recipe in recipes:
+        alone = out if len(recipes) == 1 else None
+        base = alone or (out or Path("runs")) / f"{recipe.name}-{budget}"
+        folders = {number: Path(f"{base}-{number}") for number in range(seed, seed + seeds)}
+        recipe = running.held_back(recipe) if validation else recipe
+        if rounds != 1:
+            folder = out or Path(f"{base}-{seed}-rounds")
+            records = run_rounds(recipe, budget, folder, results, rounds=rounds, seed=seed, **options)
+        elif seeds == 1:
+            records = [running.run_recipe(recipe, budget, alone or folders[seed], results, seed=seed, **options)]
+        else:
+            records = run_seeds(recipe, budget, folders.__getitem__, results, seeds=list(folders), **options)
+        say(("The record: " if len(records) == 1 else "The records: ") + ", ".join(map(str, records)))
+
+
+def table(
+    data: Annotated[str, arg(metavar="DATA")] = "all",
+    /,
+    *,
+    results: Path = Path("results"),
+    out: Path | None = None,
+) -> None:
+    """Make the page of results from the records, own numbers and published ones side by side.
+
+    Args:
+        data: a data set, such as omniglot; all by default
+        results: the folder of records
+        out: the Markdown page to write, with a picture beside it for each data set; printed by default
+    """
+    from nopal.recipes.table import results_table
+
+    page = results_table(None if data == "all" else data, results, out)
+    if out is None:
+        print(page)
+    else:
+        say(f"The table: {out}")
