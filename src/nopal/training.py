@@ -59,7 +59,7 @@ class MetaStep(eqx.Module):
         )
         constants, static = eqx.partition(rest, eqx.is_array)
         arrays = (drawn, constants, self.tasks, key)
-        weights = self._weights_of_coupling(arrays, static) if isinstance(state.learner, CoupledLearner) else None
+        coupled, weights = self._coupling(arrays, static) if isinstance(state.learner, CoupledLearner) else ({}, None)
 
         def of_task(arrays: tuple, task: Int[Array, ""]) -> tuple[PyTree, dict[str, Array]]:
             (drawn, constants, tasks, key), weights = arrays
@@ -78,7 +78,7 @@ class MetaStep(eqx.Module):
         found = mean_over_tasks(of_task, (arrays, weights), self.tasks_per_step, self.mesh, self.at_once)
         gradient, metrics = pull(found[0])[0], found[1]
         updates, optimiser = self.optimiser.update(gradient, state.optimiser, own)
-        return TrainState(eqx.apply_updates(state.learner, updates), optimiser), metrics
+        return TrainState(eqx.apply_updates(state.learner, updates), optimiser), metrics | coupled
 
     def _episode(self, tasks: Tasks, key: PRNGKeyArray, task: Int[Array, ""]) -> tuple[Episode, PRNGKeyArray]:
         """The episode of a task of the step, and the key of what else is random in it."""
@@ -86,8 +86,9 @@ class MetaStep(eqx.Module):
         episode = tasks.sample(draw)
         return (share_examples(episode, self.mesh) if self.tasks_per_step < self.mesh.size else episode), noise
 
-    def _weights_of_coupling(self, arrays: tuple, static: PyTree) -> Float[Array, "tasks k"]:
-        """The derivative of `couple` by what each task contributes."""
+    def _coupling(self, arrays: tuple, static: PyTree) -> tuple[dict[str, Array], Float[Array, "tasks k"]]:
+        """The part of the objective that all tasks make together, for the log, and its derivative by what each task
+        contributes."""
 
         def of_task(arrays: tuple, task: Int[Array, ""]) -> Float[Array, "tasks k"]:
             drawn, constants, tasks, key = arrays
@@ -97,7 +98,8 @@ class MetaStep(eqx.Module):
 
         learner = eqx.combine(arrays[0], arrays[1], static)
         coupling = mean_over_tasks(of_task, arrays, self.tasks_per_step, self.mesh, self.at_once)
-        return jax.grad(learner.couple)(coupling)
+        value, weights = jax.value_and_grad(learner.couple)(coupling)
+        return {"coupling": value}, weights
 
 
 def _split(learner: MetaLearner) -> tuple[PyTree, PyTree]:

@@ -135,6 +135,8 @@ def test_a_step_goes_down_the_gradient_of_the_whole_objective(regulariser, targe
     for a, b in zip(jax.tree.leaves(after.learner.learner.network), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
     assert ("entropy_change" in metrics) == (regulariser == "entropy")
+    alone = metrics["loss"] + metrics["coupling"]
+    np.testing.assert_allclose(alone, objective(learner.learner.network, episodes, regulariser, 0.7), rtol=1e-8)
 
 
 def test_tasks_that_are_predicted_perfectly_leave_the_gradient_finite():

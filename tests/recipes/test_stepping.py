@@ -118,7 +118,7 @@ def test_what_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None
         ("nowhere", "There is no folder nowhere"),
         ("cnp", "The learner in cnp adapts in no steps; expected one that descends on the support set"),
         ("one --steps 1 -2", "The numbers of steps are 1, -2; expected at least one, all of them 0 or more."),
-        ("one --at five", "'five' is no difficulty; expected way x shot, for instance 5x1, or points, for instance 10."),
+        ("one --at five", "'five' is no difficulty; expected way x shot, for instance 5x1, or points, for instance 10"),
         ("one --at 5x1", "The tasks of waves are not told by 5-way 1-shot; expected points, such as 10."),
         ("one poses", "one is of waves, but poses of poses; draw them one by one."),
         ("images", "The run in images does not say on what to test it; name labelled images by --source."),
