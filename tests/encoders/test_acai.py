@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nopal.encoders import ACAI, load_encoder
-from nopal.encoders.acai import PUBLISHED, ACAIOptions, epoch_rows, fitted, gradients, initial_state, mix
+from nopal.encoders.acai import PUBLISHED, ACAIOptions, fitted, gradients, initial_state, mix
 from nopal.errors import NopalError
 
 SMALL = ACAIOptions(steps=10, width=8, latent_width=4, depth=2, latent=3, batch=8, rate=3e-3)
@@ -164,21 +164,6 @@ def test_neither_devices_nor_groups_change_the_result(monkeypatch, encoder):
     assert_same((one.encoder, one.decoder), (encoder.encoder, encoder.decoder), atol=2e-3)
     assert len(seen["loss"]) == 10
     assert not np.allclose(fit(key=jax.random.key(2)).encoder.first.kernel, one.encoder.first.kernel, atol=1e-2)
-
-
-@pytest.mark.parametrize(("images", "batch"), [(30, 8), (32, 8), (5, 8)])
-def test_an_epoch_takes_each_image_once(images, batch):
-    steps = max(images // batch, 1)
-    take = jax.jit(epoch_rows, static_argnums=(2, 3))
-    epochs = [
-        [take(jax.random.key(0), jnp.asarray(e * steps + i), images, batch) for i in range(steps)] for e in (0, 1)
-    ]
-    one, two = (np.concatenate(rows) for rows in epochs)
-    for rows in (one, two):
-        count = np.bincount(rows, minlength=images)
-        assert count.sum() == steps * batch
-        assert count.max() - count.min() <= 1
-    assert (one != two).any()
 
 
 def test_training_brings_reconstructions_nearer():

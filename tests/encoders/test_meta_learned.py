@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nopal.encoders import MetaLearned, load_encoder, meta_learned
+from nopal.encoders import MetaLearned, encoder, load_encoder
 from nopal.errors import NopalError
 from nopal.learners import ProtoNet
 from nopal.nets import MLP, Conv4
@@ -24,7 +24,7 @@ def network(outputs=None, **changes):
 def test_features_are_those_of_one_large_batch(changes, monkeypatch):
     made = network(**changes)
     features, moments = made(jnp.asarray(IMAGES / 255, jnp.float32))
-    monkeypatch.setattr(meta_learned, "BATCH", 16)
+    monkeypatch.setattr(encoder, "BATCH", 16)
     found = MetaLearned.fit(IMAGES, made)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found.moments, moments)
     np.testing.assert_allclose(found(IMAGES), features, rtol=1e-3, atol=1e-3)

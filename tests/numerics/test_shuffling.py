@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nopal.numerics.shuffling import shuffled
+from nopal.numerics.shuffling import epoch_rows, shuffled
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 10, 49, 50, 997])
@@ -32,3 +32,18 @@ def test_neighbours_are_scattered():
     large = np.asarray(shuffled(jax.random.key(1), jnp.arange(22_000), 22_000))
     assert abs(stats.pearsonr(large[:-1], large[1:]).statistic) < 0.03
     assert stats.kstest((large[1:] - large[:-1]) % 22_000, stats.uniform(0, 22_000).cdf).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(("images", "batch"), [(30, 8), (32, 8), (5, 8)])
+def test_an_epoch_takes_each_image_once(images, batch):
+    steps = max(images // batch, 1)
+    take = jax.jit(epoch_rows, static_argnums=(2, 3))
+    epochs = [
+        [take(jax.random.key(0), jnp.asarray(e * steps + i), images, batch) for i in range(steps)] for e in (0, 1)
+    ]
+    one, two = (np.concatenate(rows) for rows in epochs)
+    for rows in (one, two):
+        count = np.bincount(rows, minlength=images)
+        assert count.sum() == steps * batch
+        assert count.max() - count.min() <= 1
+    assert (one != two).any()

@@ -12,10 +12,10 @@ import pytest
 
 from nopal import NopalError
 from nopal.data.images import ImageSet
-from nopal.encoders import ACAI, ACAIOptions, load_encoder
+from nopal.encoders import ACAI, ACAIOptions, Classifier, ClassifierOptions, load_encoder
 from nopal.loop import Moment
 from nopal.recipes import watching
-from nopal.recipes.encoding import fit_encoder, train_acai
+from nopal.recipes.encoding import fit_encoder, train_encoder
 from nopal.recipes.judging import write_report
 from nopal.recipes.options import EncoderOptions
 from nopal.runs import Interrupted
@@ -33,7 +33,7 @@ def images() -> ImageSet:
 def whole(images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that nobody disturbed."""
     folder = tmp_path_factory.mktemp("encoders") / "whole"
-    train_acai(images, OPTIONS, "noise", folder, False, every=5)
+    train_encoder(images, OPTIONS, "noise", folder, False, every=5)
     return folder
 
 
@@ -67,9 +67,9 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(
     with monkeypatch.context() as patched:
         patched.setattr(watching, "Progress", Stopper)
         with pytest.raises(Interrupted):
-            train_acai(images, OPTIONS, "noise", tmp_path / "run", False, every=5)
+            train_encoder(images, OPTIONS, "noise", tmp_path / "run", False, every=5)
     assert not (tmp_path / "run" / "encoder.npz").exists()
-    resumed = train_acai(images, OPTIONS, "noise", tmp_path / "run", True, every=5)
+    resumed = train_encoder(images, OPTIONS, "noise", tmp_path / "run", True, every=5)
     np.testing.assert_array_equal(resumed(images.images), load_encoder(whole / "encoder.npz")(images.images))
     assert (tmp_path / "run" / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
 
@@ -79,11 +79,11 @@ def test_a_finished_encoder_is_not_trained_again_but_may_be_trained_further(
 ) -> None:
     with monkeypatch.context() as patched:
         patched.delattr(ACAI, "fit")
-        train_acai(images, OPTIONS, "noise", whole, True, every=5)
+        train_encoder(images, OPTIONS, "noise", whole, True, every=5)
     more = EncoderOptions("acai", acai=dataclasses.replace(SMALL, steps=15))
-    assert train_acai(images, more, "noise", whole, True, every=5).options.steps == 15
+    assert train_encoder(images, more, "noise", whole, True, every=5).options.steps == 15
     with pytest.raises(NopalError, match="has done 15 steps already"):
-        train_acai(images, OPTIONS, "noise", whole, True, every=5)
+        train_encoder(images, OPTIONS, "noise", whole, True, every=5)
 
 
 def test_bad_choices_leave_nothing_behind(images: ImageSet, tmp_path: Path) -> None:
@@ -99,3 +99,32 @@ def test_without_a_folder(images: ImageSet, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     found = fit_encoder(images, OPTIONS, "noise")
     assert (found.made["encoder"], found.made["data"], list(tmp_path.iterdir())) == ("ACAI", "noise", [])
+
+
+SUPERVISED = EncoderOptions(
+    "classifier", classifier=ClassifierOptions(steps=4, filters=2, downsample="stride", batch=6)
+)
+
+
+def test_a_classifier_is_trained_in_a_folder_too_and_further(images: ImageSet, tmp_path: Path) -> None:
+    labelled = ImageSet(images.images, np.repeat([0, 2], 12))
+    found = train_encoder(labelled, SUPERVISED, "noise", tmp_path / "run", False, every=2)
+    assert isinstance(found, Classifier)
+    assert (tmp_path / "run" / "metrics.csv").read_text().startswith("step,loss,score\n2,")
+    more = dataclasses.replace(SUPERVISED, classifier=dataclasses.replace(SUPERVISED.classifier, steps=6))
+    with pytest.raises(NopalError, match="already holds a run"):
+        train_encoder(labelled, more, "noise", tmp_path / "run", False, every=2)
+    further = train_encoder(labelled, more, "noise", tmp_path / "run", True, every=2)
+    assert (further.made["seconds"] >= found.made["seconds"], further.options.steps) == (True, 6)
+    at_once = fit_encoder(labelled, more, "noise")
+    np.testing.assert_array_equal(further(images.images), at_once(images.images))
+    np.testing.assert_array_equal(load_encoder(tmp_path / "run" / "encoder.npz")(images.images), at_once(images.images))
+
+
+def test_a_classifier_needs_labels(images: ImageSet, tmp_path: Path) -> None:
+    for folder in (None, tmp_path / "run"):
+        with pytest.raises(NopalError, match="These images have no labels, which this needs"):
+            fit_encoder(images, SUPERVISED, folder=folder)
+    with pytest.raises(NopalError, match="are of 1 class; give at least two"):
+        fit_encoder(ImageSet(images.images, np.zeros(24, int)), SUPERVISED, folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

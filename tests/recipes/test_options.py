@@ -53,6 +53,12 @@ def test_only_a_trained_encoder_has_choices_of_training() -> None:
     assert to_plain(EncoderOptions("pca", 9)) == {"name": "pca", "dimensions": 9}
     trained = EncoderOptions("acai", acai=ACAIOptions(steps=7), seed=3)
     assert from_plain(EncoderOptions, json.loads(json.dumps(to_plain(trained)))) == trained
+    assert (trained.steps, EncoderOptions("pca").steps) == (7, 0)
+    assert set(to_plain(trained)) == {"name", "dimensions", "acai", "seed"}
+    supervised = EncoderOptions("classifier").with_training(steps=9, seed=2)
+    assert (supervised.classifier.steps, supervised.seed, supervised.acai) == (9, 2, ACAIOptions())
+    assert from_plain(EncoderOptions, json.loads(json.dumps(to_plain(supervised)))) == supervised
+    assert EncoderOptions("zca").with_training(steps=9, seed=2) == EncoderOptions("zca")
 
 
 def test_unknown_choices_are_refused() -> None:
@@ -82,8 +88,8 @@ def test_learners_are_built_as_the_options_say() -> None:
 def test_baselines_offer_what_the_options_say() -> None:
     key = jax.random.key(0)
 
-    def of(options: BaselineOptions, support: int = 5) -> list:
-        return options.offer(lambda: np.eye(6, dtype=np.float32), key)(support)
+    def of(options: BaselineOptions) -> list:
+        return options.offer(lambda: np.eye(6, dtype=np.float32), key)((5, 1))
 
     assert [(s, learner.neighbours) for s, learner in of(NearestNeighbourOptions((1, 5, 9)))] == [
         ({"neighbours": 1}, 1),

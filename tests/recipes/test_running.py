@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from rich.console import Console
 
 from nopal import NopalError
 from nopal.data.images import ImageSet, Splits
-from nopal.encoders import PCA, ACAIOptions, Raw
-from nopal.recipes.baseline_options import LogisticOptions, NearestNeighbourOptions
+from nopal.encoders import PCA, ACAIOptions, ClassifierOptions, Raw
+from nopal.recipes.baseline_options import FineTunedEncoderOptions, LogisticOptions, NearestNeighbourOptions
 from nopal.recipes.options import (
     EncoderOptions,
     Experiment,
@@ -138,6 +139,32 @@ def test_an_encoder_that_is_there_already(tmp_path: Path) -> None:
     assert (record["config"]["encoder"]["data"], record["config"]["encoder"]["seconds"]) == ("kept", 5000)
     assert 5000 < record["wall_seconds"] < 6000
     assert (tmp_path / "run" / "encoder.npz").exists()
+
+
+def test_rows_on_a_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is trained for the first row and given to the second."""
+    images = NAMED["letters"]().train
+    monkeypatch.setitem(NAMED, "letters", lambda: Splits(images, images, images))
+    options = ClassifierOptions(steps=30, filters=2, downsample="stride", batch=6)
+    encoder = EncoderOptions("classifier", classifier=options)
+    tuned = FineTunedEncoderOptions(rates=(0.01, 0.1), steps=(3,), tuning_tasks=4)
+    knn, fine = (
+        Recipe(
+            f"letters-{name}", name, "letters", Experiment(learner, encoder), ((2, 1),), encoder_budgets={"demo": 20}
+        )
+        for name, learner in (("nearest", NearestNeighbourOptions()), ("tuned", tuned))
+    )
+    run(knn, tmp_path)
+    run(fine, tmp_path / "other", encoder=tmp_path / "run" / "encoder" / "encoder.npz")
+    (nearest,), (tuned_record,) = (read_records(place / "results") for place in (tmp_path, tmp_path / "other"))
+    assert nearest["budget"]["steps"] == tuned_record["budget"]["steps"] == 20
+    assert tuned_record["config"]["encoder"]["encoder"] == "Classifier"
+    assert tuned_record["config"]["chosen"]["2x1"]["steps"] == 3
+    assert tuned_record["config"]["learner"]["method"] == "fine_tuned_encoder"
+    assert tuned_record["scores"][0]["statistics"] == "support"
+    raw = dataclasses.replace(fine, experiment=Experiment(tuned, EncoderOptions("raw")))
+    with pytest.raises(NopalError, match="A Raw is no network to fine-tune"):
+        run(raw, tmp_path / "third")
 
 
 def test_places_are_looked_at_first(tmp_path: Path) -> None:

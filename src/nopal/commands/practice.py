@@ -50,7 +50,7 @@ def fit(
     folder.
 
     Args:
-        folder: images, flat or in subfolders, whose names don't matter
+        folder: images, flat or in subfolders, whose names don't matter; with the encoder classifier one for each class
         out: the run folder
         size: resize images to this many pixels a side; 84 suits photographs, if there is time
         encoder: what turns an image into a vector

@@ -29,7 +29,7 @@ def recipes() -> None:
         lines = [", ".join(f"{steps:,}" for steps in recipe.budgets.values())]
         if recipe.encoder_budgets:
             encoders = [recipe.at(budget).encoder for budget in get_args(Budget)]
-            lines.append("encoder: " + ", ".join(f"{encoder.acai.steps:,}" for encoder in encoders if encoder))
+            lines.append("encoder: " + ", ".join(f"{encoder.steps:,}" for encoder in encoders if encoder))
         steps = "\n".join(filter(None, lines))
         table.add_row(f"[bold]{recipe.name}[/bold]\n{recipe.title}", published or "-", steps or "no training")
     console.print(table)

@@ -2,8 +2,23 @@
 
 from nopal.encoders.acai import ACAI, ACAIOptions
 from nopal.encoders.arrays import Given
+from nopal.encoders.classifier import Classifier, ClassifierOptions
 from nopal.encoders.encoder import Encoder, load_encoder
+from nopal.encoders.features import Features
 from nopal.encoders.meta_learned import MetaLearned
 from nopal.encoders.pixels import PCA, ZCA, Raw
 
-__all__ = ["ACAI", "PCA", "ZCA", "ACAIOptions", "Encoder", "Given", "MetaLearned", "Raw", "load_encoder"]
+__all__ = [
+    "ACAI",
+    "PCA",
+    "ZCA",
+    "ACAIOptions",
+    "Classifier",
+    "ClassifierOptions",
+    "Encoder",
+    "Features",
+    "Given",
+    "MetaLearned",
+    "Raw",
+    "load_encoder",
+]

@@ -17,16 +17,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
 from nopal.data.images import as_float
 from nopal.data.resizing import resizing_weights
-from nopal.encoders.encoder import BATCH, Encoder, describe
+from nopal.encoders.encoder import Encoder, describe, in_batches
+from nopal.encoders.training import run_steps
 from nopal.errors import NopalError
-from nopal.loop import Hook, run
-from nopal.mapping import device_mesh, mean_over_tasks, replicate
+from nopal.loop import Hook
+from nopal.mapping import device_mesh, mean_over_tasks
 from nopal.nets.autoencoder import ConvDecoder, ConvEncoder
-from nopal.numerics.shuffling import shuffled
+from nopal.numerics.shuffling import epoch_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,14 +164,6 @@ def gradients(
     return (of_encoder, of_decoder, of_critic), losses
 
 
-def epoch_rows(key: PRNGKeyArray, step: Int[Array, ""], images: int, batch: int) -> Int[Array, "batch"]:
-    """The rows of a step (counted from 0): an epoch takes each image once, in an order of its own, but for the few that
-    make no whole batch; of fewer images than a batch each comes about as often."""
-    epoch, number = jnp.divmod(step, max(images // batch, 1))
-    places = (number * batch + jnp.arange(batch)) % images
-    return shuffled(jax.random.fold_in(key, epoch), places, images)
-
-
 class ACAIStep(eqx.Module):
     """One step: the next batch of an epoch, in groups of `group` that a device takes one by one. `key` shuffles each
     epoch anew."""
@@ -226,20 +219,16 @@ class ACAI(Encoder):
         """
         options = dataclasses.replace(options, steps=options.steps if steps is None else steps)
         options.check(len(images))
-        if start > options.steps:
-            raise NopalError(f"The run has done {start} steps already, more than {options.steps}; ask for as many.")
         of_weights, of_steps = jax.random.split(key)
         of_rows, of_shares = jax.random.split(of_steps)
-        state = jax.tree.map(jnp.copy, state or initial_state(images.shape[3], options, of_weights))
-        parts = (np.asarray(fitted(images[i : i + BATCH], options.width)) for i in range(0, len(images), BATCH))
+        state = state or initial_state(images.shape[3], options, of_weights)
+        parts = (np.asarray(fitted(batch, options.width)) for batch in in_batches(images))
         pixels = jnp.asarray(np.concatenate([np.rint(255 * part).astype(np.uint8) for part in parts]))
         mesh = device_mesh(min(device_mesh(devices).size, options.batch // 2))
         step = ACAIStep(pixels, of_rows, options, mesh, group_size(options.batch, mesh))
-        step, state, on_mesh = replicate((step, state, of_shares), mesh)
-        trained = run(step, state, on_mesh, options.steps, start=start, chunk=chunk, hooks=hooks)
-        networks = jax.tree.map(jnp.asarray, jax.device_get((trained.encoder, trained.decoder)))
+        trained = run_steps(step, state, of_shares, options.steps, mesh, start=start, chunk=chunk, hooks=hooks)
         made = describe("ACAI", images, data, **dataclasses.asdict(options))
-        return cls(encoder=networks[0], decoder=networks[1], **made)
+        return cls(encoder=trained.encoder, decoder=trained.decoder, **made)
 
     @classmethod
     def blank(cls, shape: tuple[int, int, int], record: str, arrays: dict[str, Array]) -> ACAI:

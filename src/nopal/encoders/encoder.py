@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -22,6 +23,9 @@ E = TypeVar("E", bound="Encoder")
 
 KIND = "nopal encoder 1"
 BATCH = 1024
+"""Images at most that are embedded at once."""
+NUMBERS = 2**20
+"""Numbers in them at most: a network's feature maps should not leave a CPU's cache by far."""
 
 
 class Encoder(eqx.Module):
@@ -70,8 +74,8 @@ class Encoder(eqx.Module):
 
     def vectors(self, images: Shaped[Array | np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n d"]:
         """`embed` in batches, so that memory stays bounded."""
-        batches = [np.asarray(_embed(self, images[i : i + BATCH])) for i in range(0, len(images), BATCH)]
-        return np.concatenate(batches or [np.zeros((0, self.dimensions))]).astype(np.float32)
+        found = [np.asarray(_embed(self, batch)) for batch in in_batches(images)]
+        return np.concatenate(found or [np.zeros((0, self.dimensions))]).astype(np.float32)
 
     def save(self, path: str | Path) -> Path:
         """Write one `.npz` (beside, then renamed); raises `NopalError` where that is impossible."""
@@ -81,6 +85,12 @@ class Encoder(eqx.Module):
     def blank(cls, shape: tuple[int, int, int], record: str, arrays: dict[str, Array]) -> Encoder:
         """An encoder of the structure that `record` describes; where fields are arrays, with those of the file."""
         return cls(shape=shape, record=record, **arrays)
+
+
+def in_batches(images: Shaped[Array | np.ndarray, "n h w c"]) -> list[Shaped[Array | np.ndarray, "b h w c"]]:
+    """The images in parts small enough to be taken at once."""
+    size = max(min(BATCH, NUMBERS // max(math.prod(images.shape[1:]), 1)), 1)
+    return [images[i : i + size] for i in range(0, len(images), size)]
 
 
 def _named(encoder: Encoder) -> dict[str, Array]:

@@ -1,5 +1,6 @@
 """Training from scratch: the network of CACTUs (Hsu, Levine, Finn 2019, arXiv 1810.02334) learns each task from its
-support set alone, from the same random weights every time."""
+support set alone, from the same random weights every time. From the weights of a network that was trained before, the
+same is fine-tuning."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from nopal.tasks.episode import Examples
 
 
 class FromScratch(Learner):
-    """`steps` steps of gradient descent from random weights; what MAML would be, had it never been meta-trained.
+    """`steps` steps of gradient descent from the network's weights; what MAML would be, had it never been meta-trained.
 
     Published: class-summed loss, rate 0.1, 200 steps, statistics of all queries at once, kernels and biases alone
     adapted.

@@ -26,3 +26,11 @@ def shuffled(key: PRNGKeyArray, places: Int[Array, "m"], n: int) -> Int[Array, "
         return left * side + right
 
     return jax.lax.while_loop(lambda x: (x >= n).any(), lambda x: jnp.where(x >= n, once(x), x), once(places))
+
+
+def epoch_rows(key: PRNGKeyArray, step: Int[Array, ""], images: int, batch: int) -> Int[Array, "batch"]:
+    """The rows of a step (counted from 0): an epoch takes each image once, in an order of its own, but for the few that
+    make no whole batch; of fewer images than a batch each comes about as often."""
+    epoch, number = jnp.divmod(step, max(images // batch, 1))
+    places = (number * batch + jnp.arange(batch)) % images
+    return shuffled(jax.random.fold_in(key, epoch), places, images)

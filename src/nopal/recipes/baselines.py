@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int, Shaped
 
 from nopal.learners.learner import Learner
 from nopal.partitions import from_labels
@@ -19,7 +19,7 @@ TUNING_TASKS = 200
 
 
 class Chosen:
-    """The learner for a difficulty: of those on offer, the best on tasks of the labelled meta-validation vectors.
+    """The learner for a difficulty: of those on offer, the best on tasks of labelled meta-validation images or vectors.
 
     `settings` are what was chosen so far, by difficulties such as "5x1".
     """
@@ -27,7 +27,7 @@ class Chosen:
     def __init__(
         self,
         offer: Offer,
-        validation: tuple[Float[np.ndarray, "n d"], Int[np.ndarray, "n"]] | None,
+        validation: tuple[Shaped[np.ndarray, "n ..."], Int[np.ndarray, "n"]] | None,
         episodes: int = TUNING_TASKS,
     ):
         self._offer, self._validation, self._episodes = offer, validation, episodes
@@ -35,10 +35,10 @@ class Chosen:
 
     def __call__(self, difficulty: tuple[int, int]) -> Learner:
         way, shot = difficulty
-        candidates, tasks = self._offer(way * shot), None
+        candidates, tasks = self._offer(difficulty), None
         if len(candidates) > 1 and self._validation is not None:
-            vectors, labels = self._validation
-            tasks = Classification(vectors, from_labels(labels), way=way, shot=shot, query=TEST_QUERIES)
+            x, labels = self._validation
+            tasks = Classification(x, from_labels(labels), way=way, shot=shot, query=TEST_QUERIES)
         found = tune(candidates, tasks, key=jax.random.key(EVALUATION_SEED), episodes=self._episodes)
         self.settings[f"{way}x{shot}"] = found.settings
         return found.learner

@@ -12,7 +12,6 @@ from nopal.recipes.baseline_options import (
     MLPStoppedOnQueriesOptions,
     NearestNeighbourOptions,
 )
-from nopal.recipes.encoding import is_trained
 from nopal.recipes.options import (
     EncoderOptions,
     Experiment,
@@ -86,8 +85,7 @@ class Table:
         """A recipe named after the data set and `name`; `published` is the name of the row it stands beside, if
         another."""
         budgets = MAML_BUDGETS if isinstance(experiment.learner, MAMLOptions) else PROTONET_BUDGETS
-        encoder = experiment.encoder
-        trained = is_trained(encoder) and encoder.acai.steps > 0
+        trained = experiment.encoder and experiment.encoder.steps
         return Recipe(
             f"{self.data}-{name}",
             title,

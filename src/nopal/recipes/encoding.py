@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -9,11 +11,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PRNGKeyArray, PyTree
 
 from nopal.data.images import ImageSet
 from nopal.distributed import check_same, from_first, is_first, several
-from nopal.encoders import ACAI, PCA, ZCA, Encoder, Raw, load_encoder
-from nopal.encoders.acai import fitted, initial_state
+from nopal.encoders import ACAI, PCA, ZCA, Classifier, Encoder, Raw, acai, classifier, load_encoder
+from nopal.encoders.acai import fitted
 from nopal.recipes.loading import key_of
 from nopal.recipes.options import EncoderOptions, to_plain
 from nopal.recipes.watching import progress_of, refuse_fewer, watched
@@ -25,7 +28,7 @@ from nopal.runs.stopwatch import seconds_of
 
 def is_trained(encoder: Any) -> TypeGuard[EncoderOptions]:
     """Whether these are the options of an encoder that is trained step by step."""
-    return isinstance(encoder, EncoderOptions) and encoder.name == "acai"
+    return isinstance(encoder, EncoderOptions) and encoder.training is not None
 
 
 def fit_encoder(
@@ -34,60 +37,78 @@ def fit_encoder(
     """The encoder that `options` name, fitted on the images.
 
     One that is trained keeps metrics, checkpoints and pictures in `folder`, where there is one, and goes on from there
-    with `resume`. Several processes train it together; any other encoder each fits alone.
+    with `resume`. Several processes train it together; any other encoder each fits alone. Raises `NopalError` where one
+    needs labels and there are none.
     """
     if options.name == "raw":
         return Raw.fit(images.images, data=data)
     if options.name == "zca":
         return ZCA.fit(images.images, data=data)
-    if options.name != "acai":
+    if options.training is None:
         return PCA.fit(images.images, dimensions=options.dimensions, whiten=options.name == "pca_whitened", data=data)
     if folder is None:
-        return ACAI.fit(images.images, key=key_of(options.seed), options=options.acai, data=data)
-    return train_acai(images, options, data, folder, resume)
+        return _prepared(images, options)[0](key=key_of(options.seed), data=data)
+    return train_encoder(images, options, data, folder, resume)
 
 
-def train_acai(
+Fit = Callable[..., ACAI | Classifier]
+"""What is left of an encoder's `fit` where images and options are given."""
+
+
+def _prepared(images: ImageSet, options: EncoderOptions) -> tuple[Fit, Callable[[PRNGKeyArray], PyTree]]:
+    """How an encoder is trained on the images, and what makes its first state, from a key; raises `NopalError` for
+    options or images that it can't be trained with."""
+    if options.name == "classifier":
+        labels, choices = images.need_labels(), options.classifier
+        choices.check(labels)
+        shape, classes = images.shape, len(np.unique(labels))
+        train: Fit = functools.partial(Classifier.fit, images.images, labels, options=choices)
+        return train, lambda key: classifier.initial_state(shape, classes, choices, key)
+    options.acai.check(len(images))
+    train = functools.partial(ACAI.fit, images.images, options=options.acai)
+    return train, lambda key: acai.initial_state(images.shape[2], options.acai, key)
+
+
+def train_encoder(
     images: ImageSet, options: EncoderOptions, data: str, folder: Path, resume: bool, every: int = 500
-) -> ACAI:
+) -> ACAI | Classifier:
     """Train in a run folder, or go on from its last checkpoint; a finished encoder is returned as it is.
 
     Raises `Interrupted` after Ctrl-C and `NopalError` for a folder that is in use and where the loss is no number.
     """
     check_same(images.images, "images")
-    options.acai.check(len(images))
-    key, steps = key_of(options.seed), options.acai.steps
+    fit, initial_state = _prepared(images, options)
+    key, steps = key_of(options.seed), options.steps
+    state = initial_state(jax.random.split(key)[0])
     refuse_fewer(folder, steps)
     config = {"encoder": to_plain(options), "shape": images.shape, "images": len(images), "every": every}
-    run = open_run(folder, config, resume=resume, may_differ=["encoder.acai.steps"])
+    run = open_run(folder, config, resume=resume, may_differ=[f"encoder.{options.name}.steps"])
     finished = folder / "encoder.npz"
     if not several() and finished.exists():
         found = load_encoder(finished)
-        if isinstance(found, ACAI) and found.options == options.acai:
+        if isinstance(found, ACAI | Classifier) and found.options == options.training:
             return found
     start = run.checkpoints.latest() or 0
-    state = initial_state(images.shape[2], options.acai, jax.random.split(key)[0])
     if start:
         state = run.checkpoints.restore(state, start)
     elif several():
         state = unpack(from_first(lambda: {"bytes": pack(state)})["bytes"], state)
     with (
         watched(run, steps, start) as (_, hooks),
-        progress_of(steps, start, "ACAI") as progress,
+        progress_of(steps, start, options.name) as progress,
         Interrupts(run.checkpoints) as interrupts,
     ):
-        encoder = ACAI.fit(
-            images.images,
+        encoder = fit(
             key=key,
-            options=options.acai,
+            data=data,
             hooks=[*hooks(), *progress, interrupts],
             chunk=min(every, 20),
             state=state,
             start=start,
-            data=data,
         )
     if is_first():
-        draw_encoder(encoder, images, folder)
+        if isinstance(encoder, ACAI):
+            draw_encoder(encoder, images, folder)
         encoder = encoder.noting(seconds=seconds_of(folder))
         encoder.save(finished)
     return encoder

@@ -33,14 +33,15 @@ def fit_folder(
     console: Console,
     rounds: int = 1,
 ) -> MetaLearner:
-    """Encode, cluster and meta-train into the run folder `out`; labels that the folder's layout may hold are not
-    used.
+    """Encode, cluster and meta-train into the run folder `out`; labels that the folder's layout may hold are not used
+    but by an encoder that is a classifier.
 
     With more than one of `rounds`, each is a run in a folder of its own, on the vectors of the last one's network.
     """
     check_rounds(rounds)
     from_first(lambda: check_writable(out / "config.json"))
-    images = load_folder(source, size=size, labelled=False, skip_unreadable=skip_unreadable, progress=True)
+    labelled = encoder.name == "classifier"
+    images = load_folder(source, size=size, labelled=labelled, skip_unreadable=skip_unreadable, progress=True)
     members = training.shot + training.query
     if len(images) < 2 * training.way * members:
         raise NopalError(

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import dataclasses
 
-from nopal.recipes.baseline_options import NearestNeighbourOptions
+from nopal.encoders import ClassifierOptions
+from nopal.recipes.baseline_options import FineTunedEncoderOptions, NearestNeighbourOptions
 from nopal.recipes.learner_options import MAMLOptions, ProtoNetOptions, RidgeOptions
 from nopal.recipes.options import EncoderOptions, Experiment, LearnerOptions, TrainingOptions
 from nopal.recipes.recipe import Budget, Published, Recipe, Sweep
-from nopal.recipes.regularised_options import FeatureOptions, FineTuningOptions, RegularisedOptions, TAMLOptions
+from nopal.recipes.regularised_options import FeatureOptions, RegularisedOptions, TAMLOptions
 from nopal.recipes.task_options import Classes
 
 BUDGETS: dict[Budget, int] = {"demo": 50, "hour": 2_000}
 CLOSED = "not in the paper: its predictions come from the support set alone, so there is nothing to memorise"
+CLASSIFIER = "{}a classifier of all training classes; its file, by --encoder, serves these rows at both shots"
 NOT_PUBLISHED = "steps, inner rate and beta are not published"
 
 # Test accuracies with their standard deviations over five trials, one-shot and five-shot.
@@ -46,6 +48,9 @@ class Table:
     head: MAMLOptions
     features: FeatureOptions
     beta: float
+    classifier: ClassifierOptions
+    classifier_budgets: dict[Budget, int]
+    tuned: FineTunedEncoderOptions
 
     def row(
         self,
@@ -55,20 +60,19 @@ class Table:
         note: str = NOT_PUBLISHED,
         tasks: Classes = Classes("fixed_labels"),
         published: Published | None = None,
+        encoder: EncoderOptions | None = None,
     ) -> Recipe:
-        """A recipe whose training tasks have as many queries as support examples."""
+        """A recipe whose training tasks have as many queries as support examples; one with an `encoder` has no training
+        but the encoder's."""
         place = 0 if self.shot == 1 else 1
         at = self.way, self.shot
         if published is None and tasks == Classes("fixed_labels") and name in _PUBLISHED[self.name]:
             mean, spread = _PUBLISHED[self.name][name][place]
             published = Published(mean, f"[PDF] (standard deviation {spread})")
-        trained = not isinstance(learner, NearestNeighbourOptions)
         training = TrainingOptions(
             way=self.way, shot=self.shot, query=self.shot, tasks_per_step=self.tasks_per_step, steps=30_000
         )
-        experiment = Experiment(learner, training=training, tasks=tasks)
-        if not trained:
-            experiment = Experiment(learner, EncoderOptions("raw"))
+        experiment = Experiment(learner, encoder) if encoder else Experiment(learner, training=training, tasks=tasks)
         return Recipe(
             f"{self.name}-{self.shot}-shot-{name}",
             title,
@@ -76,7 +80,8 @@ class Table:
             experiment,
             (at,),
             {at: published} if published else {},
-            BUDGETS if trained else {},
+            {} if encoder else BUDGETS,
+            self.classifier_budgets if encoder and encoder.training else {},
             note=note,
             steps_published=False,
         )
@@ -89,17 +94,30 @@ class Table:
         """Tables 4 and 5, and what stands between MAML and MR-MAML."""
         taml = {field.name: getattr(self.maml, field.name) for field in dataclasses.fields(self.maml)}
         plain = RegularisedOptions(self.head, self.features, "none")
-        tuned = FineTuningOptions(
-            self.maml.filters, self.maml.downsample, self.maml.readout, statistics="transductive", rate=0.05, steps=50
-        )
+        classifier = EncoderOptions("classifier", classifier=self.classifier)
+        own = "" if "nearest-neighbour" in _PUBLISHED[self.name] else "not in the paper: "
         augmented, permuted = Classes("fixed_labels", augmented=True), "labels permuted in every task"
         return (
-            self.row("fine-tuning", "fine-tuning", tuned, "published on features of a classifier of all classes"),
+            self.row(
+                "fine-tuning",
+                "fine-tuning",
+                self.tuned,
+                CLASSIFIER.format(f"{own}rate and steps are ours; begins with "),
+                encoder=classifier,
+            ),
             self.row(
                 "nearest-neighbour",
                 "nearest neighbour",
                 NearestNeighbourOptions(),
-                "of raw pixels; published on features of a classifier of all classes",
+                CLASSIFIER.format(f"{own}on features of "),
+                encoder=classifier,
+            ),
+            self.row(
+                "nearest-neighbour-raw",
+                "nearest neighbour on raw pixels",
+                NearestNeighbourOptions(),
+                "not in the paper",
+                encoder=EncoderOptions("raw"),
             ),
             self.row("maml", "MAML", self.maml),
             self.row("taml", "TAML", TAMLOptions(**taml)),
@@ -120,7 +138,20 @@ def head(inner_rate: float) -> MAMLOptions:
 
 def omniglot(shot: int) -> Table:
     maml = MAMLOptions(filters=64, inner_rate=0.4, inner_steps=5, test_steps=10, statistics="transductive")
-    return Table("omniglot-nme", "omniglot-nme", 20, shot, 16, maml, head(0.4), FeatureOptions((14, 14, 1)), 1e-5)
+    return Table(
+        name="omniglot-nme",
+        data="omniglot-nme",
+        way=20,
+        shot=shot,
+        tasks_per_step=16,
+        maml=maml,
+        head=head(0.4),
+        features=FeatureOptions((14, 14, 1)),
+        beta=1e-5,
+        classifier=ClassifierOptions(steps=30_000, filters=64),
+        classifier_budgets={"demo": 100, "hour": 5_000},
+        tuned=FineTunedEncoderOptions(rates=(0.05,)),
+    )
 
 
 def mini_imagenet(shot: int) -> Table:
@@ -128,8 +159,20 @@ def mini_imagenet(shot: int) -> Table:
         filters=32, downsample="pool", readout="flatten", inner_rate=0.05, inner_steps=5, test_steps=10,
         statistics="transductive",
     )  # fmt: skip
-    features = FeatureOptions((20, 20, 1))
-    return Table("mini-imagenet-nme", "mini-imagenet", 5, shot, 4, maml, head(0.05), features, 1e-5)
+    return Table(
+        name="mini-imagenet-nme",
+        data="mini-imagenet",
+        way=5,
+        shot=shot,
+        tasks_per_step=4,
+        maml=maml,
+        head=head(0.05),
+        features=FeatureOptions((20, 20, 1)),
+        beta=1e-5,
+        classifier=ClassifierOptions(steps=30_000),
+        classifier_budgets={"demo": 20, "hour": 2_000},
+        tuned=FineTunedEncoderOptions(rates=(0.01, 0.05)),
+    )
 
 
 # Figure 10: mutually exclusive tasks, which a small beta does no harm; read off its plot.

@@ -9,9 +9,10 @@ import typing
 from typing import Any, Literal
 
 from nopal.encoders.acai import ACAIOptions
+from nopal.encoders.classifier import ClassifierOptions
 from nopal.errors import NopalError
 from nopal.partitions.hyperplanes import Unit
-from nopal.recipes.baseline_options import BaselineOptions
+from nopal.recipes.baseline_options import BaselineOptions, FineTunedEncoderOptions
 from nopal.recipes.learner_options import FromScratchOptions, MAMLOptions, ProtoNetOptions, RidgeOptions
 from nopal.recipes.regularised_options import (
     ANPOptions,
@@ -31,14 +32,36 @@ from nopal.training import Decay
 class EncoderOptions:
     """What turns an image into a vector."""
 
-    name: Literal["raw", "pca", "pca_whitened", "zca", "acai"] = "pca"
-    """raw pixels, principal components (plain or whitened), ZCA-whitened pixels, or an autoencoder that is trained"""
+    name: Literal["raw", "pca", "pca_whitened", "zca", "acai", "classifier"] = "pca"
+    """raw pixels, principal components (plain or whitened), ZCA-whitened pixels, an autoencoder that is trained, or a
+    classifier that is trained and, unlike all others, needs the labels of the images"""
     dimensions: int = 64
     """number of principal components; raw and zca keep one for each pixel"""
-    acai: ACAIOptions = dataclasses.field(default=ACAIOptions(), metadata={"where": "acai"})
+    acai: ACAIOptions = dataclasses.field(default=ACAIOptions(), metadata={"where": ("acai",)})
     """the autoencoder"""
-    seed: int = dataclasses.field(default=0, metadata={"where": "acai"})
-    """of the autoencoder's initial weights and batches"""
+    classifier: ClassifierOptions = dataclasses.field(default=ClassifierOptions(), metadata={"where": ("classifier",)})
+    """the classifier"""
+    seed: int = dataclasses.field(default=0, metadata={"where": ("acai", "classifier")})
+    """of initial weights and batches, where the encoder is trained"""
+
+    @property
+    def training(self) -> ACAIOptions | ClassifierOptions | None:
+        """The choices of an encoder that is trained step by step."""
+        if self.name == "classifier":
+            return self.classifier
+        return self.acai if self.name == "acai" else None
+
+    @property
+    def steps(self) -> int:
+        """Steps of training; 0 where there is none."""
+        return self.training.steps if self.training else 0
+
+    def with_training(self, steps: int, seed: int) -> EncoderOptions:
+        """An encoder that is trained, for so many steps and with that seed; another one as it is."""
+        if self.training is None:
+            return self
+        changed: dict[str, Any] = {self.name: dataclasses.replace(self.training, steps=steps)}
+        return dataclasses.replace(self, seed=seed, **changed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +110,7 @@ MetaLearnerOptions = (
     | RegularisedOptions
     | BayesByBackpropOptions
 )
-LearnerOptions = MetaLearnerOptions | FromScratchOptions | BaselineOptions
+LearnerOptions = MetaLearnerOptions | FromScratchOptions | BaselineOptions | FineTunedEncoderOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +167,8 @@ def to_plain(options: Any) -> dict[str, Any]:
     plain = {}
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        if field.metadata.get("where") not in (None, getattr(options, "name", None)):
+        where = field.metadata.get("where")
+        if where and getattr(options, "name", None) not in where:
             continue
         if field.metadata.get("later") and value == field.default:
             continue

@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from nopal.recipes.encoding import is_trained
 from nopal.recipes.options import Experiment
 
 Budget = Literal["demo", "hour", "published"]
@@ -71,7 +70,6 @@ class Recipe:
         if clustering:
             clustering = dataclasses.replace(clustering, seed=seed, partitions=partitions or clustering.partitions)
         encoder = self.experiment.encoder
-        if is_trained(encoder):
-            acai = dataclasses.replace(encoder.acai, steps=self.encoder_budgets.get(budget, encoder.acai.steps))
-            encoder = dataclasses.replace(encoder, acai=acai, seed=seed)
+        if encoder:
+            encoder = encoder.with_training(self.encoder_budgets.get(budget, encoder.steps), seed)
         return dataclasses.replace(self.experiment, encoder=encoder, training=training, partitions=clustering)

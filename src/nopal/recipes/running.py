@@ -17,7 +17,7 @@ from nopal.evaluation import Scores
 from nopal.learners.learner import Learner
 from nopal.meter import read_meter
 from nopal.recipes import memorising, mnist, omniglot, poses, sinusoids
-from nopal.recipes.baseline_options import BaselineOptions, ClusterMatchingOptions
+from nopal.recipes.baseline_options import BaselineOptions, ClusterMatchingOptions, FineTunedEncoderOptions
 from nopal.recipes.baselines import Chosen
 from nopal.recipes.encoding import fit_encoder, is_trained
 from nopal.recipes.loading import key_of
@@ -158,7 +158,7 @@ def steps_of(experiment: Experiment, given: Encoder | None = None) -> int:
         return experiment.training.steps
     if given:
         return given.made["options"].get("steps", 0)
-    return experiment.encoder.acai.steps if is_trained(experiment.encoder) else 0
+    return experiment.encoder.steps if experiment.encoder else 0
 
 
 def batches_of(recipe: Recipe, experiment: Experiment) -> tuple[int, int] | None:
@@ -192,14 +192,18 @@ def prepare(
     if isinstance(options, FromScratchOptions):
         weights = key_of(0)
         return lambda at: options.build(source.shape, source.test(at).target, weights), source.test, None
-    if isinstance(options, BaselineOptions) or experiment.training is None:
-        if experiment.encoder is None or not isinstance(options, BaselineOptions) or not isinstance(source, ImageTasks):
-            raise NopalError(f"The recipe {recipe.name} names no encoder or no training, which its learner needs.")
+    if isinstance(options, BaselineOptions | FineTunedEncoderOptions):
         encoder = given or experiment.encoder
+        if encoder is None or not isinstance(source, ImageTasks):
+            raise NopalError(f"The recipe {recipe.name} names no encoder, which its learner needs.")
         if is_trained(encoder):
             images = source.splits.train
             encoder = fit_encoder(images, encoder, recipe.data, folder=Path(folder) / "encoder", resume=resume)
+        if isinstance(options, FineTunedEncoderOptions):
+            return prepare_fine_tuning(options, encoder, source.splits, recipe.data), source.test, None
         return *prepare_baseline(options, encoder, source.splits, recipe.data), None
+    if experiment.training is None:
+        raise NopalError(f"The recipe {recipe.name} names no training, which its learner needs.")
     made, training = origin(recipe, experiment, given), experiment.training
     run = begin_run(folder, source.shape, options, training, tasks=experiment.tasks, made=made, resume=resume)
     tasks, validation = source.training(run, experiment), source.validation(training)
@@ -226,6 +230,16 @@ def prepare_baseline(
     validation = (vectors["validation"], held_out.need_labels()) if held_out else None
     chosen = Chosen(options.offer(lambda: vectors["train"], key_of(0)), validation)
     return chosen, labelled(vectors["test"], splits.test.need_labels())
+
+
+def prepare_fine_tuning(
+    options: FineTunedEncoderOptions, encoder: EncoderOptions | Encoder, splits: Splits, data: str
+) -> Chosen:
+    """Fine-tuning of an encoder's network that chooses by the meta-validation images."""
+    held_out = splits.validation
+    encode = encoder if isinstance(encoder, Encoder) else fit_encoder(splits.train, encoder, data)
+    validation = (held_out.images, held_out.need_labels()) if held_out else None
+    return Chosen(options.offer(encode), validation, options.tuning_tasks)
 
 
 def origin(recipe: Recipe, experiment: Experiment, given: Encoder | None = None) -> dict[str, Any]:

@@ -1,0 +1,39 @@
+"""How the networks of an encoder are trained, whatever their loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from jaxtyping import PRNGKeyArray, PyTree
+
+from nopal.errors import NopalError
+from nopal.loop import Hook, Step, run
+from nopal.mapping import replicate
+
+S = TypeVar("S", bound=PyTree)
+
+
+def run_steps(
+    step: Step,
+    state: S,
+    key: PRNGKeyArray,
+    steps: int,
+    mesh: Mesh,
+    *,
+    start: int = 0,
+    chunk: int = 20,
+    hooks: Sequence[Hook] = (),
+) -> S:
+    """The state after `steps` steps on a mesh of devices, of which `start` have been done already; `state` is kept.
+
+    Raises `NopalError` where more have been done.
+    """
+    if start > steps:
+        raise NopalError(f"The run has done {start} steps already, more than {steps}; ask for as many.")
+    step, state, key = replicate((step, jax.tree.map(jnp.copy, state), key), mesh)
+    trained = run(step, state, key, steps, start=start, chunk=chunk, hooks=hooks)
+    return jax.tree.map(jnp.asarray, jax.device_get(trained))
