@@ -52,6 +52,7 @@ def fit(source: Path, out: Path, **changes: Any) -> None:
         ({"learner": ProtoNetOptions()}, "Images of 8 x 8 vanish"),
         ({"size": 0}, "The size is 0"),
         ({"rounds": 0}, "The number of rounds is 0"),
+        ({"encoder": EncoderOptions("classifier")}, "put every image into the folder of its class"),
         ({"partitions": PartitionOptions(clusters=11)}, "11 clusters were asked for; expected between 1 and 10"),
         ({"partitions": PartitionOptions(clusters=10, partitions=1)}, "only 0 clusters with the 2 members"),
     ],

@@ -191,6 +191,21 @@ def test_published_numbers_are_in_their_rows() -> None:
     assert find_recipe("mnist-pca-cactus-maml").experiment.partitions == PartitionOptions(10, 100)
 
 
+def test_rows_without_meta_learning_begin_with_a_classifier() -> None:
+    cells = {"1-shot-fine-tuning": 28.9, "5-shot-fine-tuning": 49.8}
+    cells |= {"1-shot-nearest-neighbour": 41.1, "5-shot-nearest-neighbour": 51.0}
+    encoders = set()
+    for name, mean in cells.items():
+        published, other = find_recipe(f"mini-imagenet-nme-{name}"), find_recipe(f"omniglot-nme-{name}")
+        assert [number.mean for number in published.published.values()] == [mean]
+        assert (other.published, other.note[:16]) == ({}, "not in the paper")
+        assert published.at("hour").encoder.steps == 2000
+        encoders |= {published.experiment.encoder, other.experiment.encoder}
+    assert [encoder.name for encoder in encoders] == ["classifier", "classifier"]
+    raw = find_recipe("mini-imagenet-nme-5-shot-nearest-neighbour-raw")
+    assert (raw.experiment.encoder, raw.published, raw.encoder_budgets) == (EncoderOptions("raw"), {}, {})
+
+
 def test_recipes_by_name() -> None:
     assert all(find_recipe(name).name == name for name in RECIPES)
     with pytest.raises(NopalError, match="no recipe named 'omniglot'"):

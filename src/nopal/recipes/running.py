@@ -213,9 +213,10 @@ def prepare(
 def prepare_baseline(
     options: BaselineOptions, encoder: EncoderOptions | Encoder, splits: Splits, data: str
 ) -> tuple[Chosen, TasksAt]:
-    """A baseline that chooses by the meta-validation images, and tasks of the vectors of the test images. Of several
-    processes the first encodes for all."""
-    held_out = splits.validation
+    """A baseline that chooses by the meta-validation images, where there is a choice, and tasks of the vectors of the
+    test images. Of several processes the first encodes for all."""
+    choice = any(isinstance(values, tuple) and len(values) > 1 for values in vars(options).values())
+    held_out = splits.validation if choice else None
 
     def embed() -> dict[str, Any]:
         encode = encoder if isinstance(encoder, Encoder) else fit_encoder(splits.train, encoder, data)
