@@ -133,7 +133,7 @@ class FineTunedEncoderOptions:
     title: ClassVar[str] = "fine-tuning"
     rates: tuple[float, ...] = (0.01, 0.05)
     """step sizes on the support set"""
-    steps: tuple[int, ...] = (10,)
+    steps: tuple[int, ...] = (5,)
     """numbers of steps"""
     adapted: tuple[str, ...] = ("*",)
     """parameters that are trained, as patterns such as head.*"""
