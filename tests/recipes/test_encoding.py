@@ -78,7 +78,7 @@ def test_a_finished_encoder_is_not_trained_again_but_may_be_trained_further(
     whole: Path, images: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(ACAI, "fit", lambda *a, **k: pytest.fail("it was trained again"))
+        patched.delattr(ACAI, "fit")
         train_encoder(images, OPTIONS, "noise", whole, True, every=5)
     more = EncoderOptions("acai", acai=dataclasses.replace(SMALL, steps=15))
     assert train_encoder(images, more, "noise", whole, True, every=5).options.steps == 15

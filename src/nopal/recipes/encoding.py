@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -62,11 +61,15 @@ def _prepared(images: ImageSet, options: EncoderOptions) -> tuple[Fit, Callable[
         labels, choices = images.need_labels(), options.classifier
         choices.check(labels)
         shape, classes = images.shape, len(np.unique(labels))
-        train: Fit = functools.partial(Classifier.fit, images.images, labels, options=choices)
-        return train, lambda key: classifier.initial_state(shape, classes, choices, key)
+        return (
+            lambda **how: Classifier.fit(images.images, labels, options=choices, **how),
+            lambda key: classifier.initial_state(shape, classes, choices, key),
+        )
     options.acai.check(len(images))
-    train = functools.partial(ACAI.fit, images.images, options=options.acai)
-    return train, lambda key: acai.initial_state(images.shape[2], options.acai, key)
+    return (
+        lambda **how: ACAI.fit(images.images, options=options.acai, **how),
+        lambda key: acai.initial_state(images.shape[2], options.acai, key),
+    )
 
 
 def train_encoder(
