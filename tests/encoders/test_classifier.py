@@ -60,7 +60,7 @@ def test_it_learns_the_classes_and_tells_new_images_apart():
 
 def test_one_step_by_hand():
     """Adam's first step moves every weight by the rate, against the sign of its slope."""
-    options = dataclasses.replace(SMALL, weight_decay=0.5)
+    options = dataclasses.replace(SMALL, weight_decay=0.5, batch=6)
     fresh = initial_state((16, 16, 1), 3, options, jax.random.key(0))
     numbers = np.unique(LABELS, return_inverse=True)[1]
     step = ClassifierStep(

@@ -145,7 +145,9 @@ class Classifier(Features):
         height, width, channels = images.shape[1:]
         state = state or initial_state((height, width, channels), len(classes), options, of_weights)
         mesh = device_mesh(devices)
-        step = ClassifierStep(jnp.asarray(images), jnp.asarray(numbers.ravel(), jnp.int32), of_rows, options, mesh)
+        # Without their number, so that runs of other lengths share the program.
+        of_step = dataclasses.replace(options, steps=0)
+        step = ClassifierStep(jnp.asarray(images), jnp.asarray(numbers.ravel(), jnp.int32), of_rows, of_step, mesh)
         trained = run_steps(step, state, of_rows, options.steps, mesh, start=start, chunk=chunk, hooks=hooks)
         network, seen = headless(trained.network), min(len(images), STATISTICS)
         made = describe("Classifier", images, data, **(dataclasses.asdict(options) | structure(network)))
