@@ -178,3 +178,13 @@ def test_budgets_and_times_in_words():
 def test_budget_with_other_batches() -> None:
     budget = {"steps": 400, "published_steps": 30_000, "tasks_per_step": 4, "published_tasks_per_step": 10}
     assert budget_text(budget) == "400 of 30,000 steps, 4 of 10 tasks each"
+
+
+def test_errors_the_shorter_way_round_stand_behind_the_published_ones_and_are_explained():
+    at = {"way": None, "shot": None, "points": 15}
+    scores = [score(metric=metric, mean=2.0, **at) for metric in ("squared_arc", "squared_error")]
+    rows = [Row("mine", scores, "none")]
+    headings = markdown_table(rows).splitlines()[0]
+    assert headings.index("15 points, squared error") < headings.index("15 points, squared arc")
+    assert any(line.startswith("Squared arc:") for line in table_legend(rows))
+    assert not any(line.startswith("Squared arc:") for line in table_legend([Row("mine", scores[1:], "none")]))

@@ -85,6 +85,12 @@ def table_legend(rows: Sequence[Row]) -> list[str]:
             "K points: the learner sees K inputs of a task with their values (the support set), then predicts those of "
             "others (the queries); the error is squared and averaged."
         )
+    if any(score["metric"] == "squared_arc" for score in scores):
+        legend.append(
+            "Squared arc: the same errors the shorter way round the circle. On a line, as published, an angle that is "
+            "right but for a little across the seam from 10 to 0 counts as wrong by a whole turn, which is most of the "
+            "error of a good learner."
+        )
     if any(score.get("published") is not None for score in scores):
         marks = {_mark(score) for score in scores}
         found = "; ".join(f"[{mark}] {meaning}" for mark, meaning in SOURCES.items() if f"[{mark}]" in marks)
