@@ -71,7 +71,8 @@ def test_learners_are_what_the_options_say() -> None:
     assert isinstance(taml, TAML)
     assert (taml.regulariser, taml.weight) == ("theil", 0.5)
     assert isinstance(tuned, FineTuning)
-    assert (tuned.model.inner_rate, tuned.model.test_steps, isinstance(tuned.model.network, Chain)) == (0.5, 3, True)
+    descent = tuned.learner
+    assert (descent.inner_rate, descent.test_steps, isinstance(descent.network, Chain)) == (0.5, 3, True)
     kinds = (ConditionalNeuralProcess, NeuralProcess, AttentiveNeuralProcess)
     assert tuple(map(type, (cnp, neural, attentive))) == kinds
     assert all(learner.shape == (6,) for learner in (cnp, neural, attentive, weights, activations, plain, bayes))

@@ -12,12 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxtyping import Array
 from rich.console import Console
 
 import nopal
 from nopal import NopalError
 from nopal.data.images import ImageSet, Splits
 from nopal.evaluation import evaluate
+from nopal.learners.learner import MetaLearner
+from nopal.learners.protonet import ProtoNet
 from nopal.recipes.measuring import EVALUATION_SEED
 from nopal.recipes.metering import meter_run
 from nopal.recipes.options import Experiment, MAMLOptions, TrainingOptions, from_plain, to_plain
@@ -29,6 +32,7 @@ from nopal.recipes.table import results_table
 from nopal.recipes.task_options import Classes, PoseTasks, SinusoidTasks
 from nopal.recipes.task_sources import ImageTasks, open_tasks
 from nopal.runs import Checkpoints, RunFolder, open_run, read_records
+from nopal.tasks.episode import Examples
 from nopal.training import make_optimiser
 
 TASKS = SinusoidTasks()
@@ -175,5 +179,12 @@ def test_every_learner_of_a_recipe_takes_its_inputs(recipe: Recipe) -> None:
     target = recipe.experiment.tasks.target(training.way)
     made = eqx.filter_eval_shape(learner.build, shape, target, jax.random.key(0))  # type: ignore[union-attr]
     x = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
-    outputs = eqx.filter_eval_shape(lambda made, x: made.adapt(None, key=jax.random.key(0))(x), made, x)
+
+    def answer(made: MetaLearner, x: Array) -> Array:
+        if isinstance(made, ProtoNet):  # which predicts nothing without a support set
+            support = Examples(x, jnp.arange(2), target)
+            return made.with_statistics("support").adapt(support)(x)
+        return made.adapt(None, key=jax.random.key(0))(x)
+
+    outputs = eqx.filter_eval_shape(answer, made, x)
     assert outputs.shape == (2, target.width)
