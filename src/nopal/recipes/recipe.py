@@ -63,12 +63,13 @@ class Recipe:
         if training:
             training = dataclasses.replace(
                 training,
-                steps=steps or self.budgets.get(budget, training.steps),
+                steps=self.budgets.get(budget, training.steps) if steps is None else steps,
                 tasks_per_step=self.batches.get(budget, training.tasks_per_step),
                 seed=seed,
             )
         if clustering:
-            clustering = dataclasses.replace(clustering, seed=seed, partitions=partitions or clustering.partitions)
+            many = clustering.partitions if partitions is None else partitions
+            clustering = dataclasses.replace(clustering, seed=seed, partitions=many)
         encoder = self.experiment.encoder
         if encoder:
             encoder = encoder.with_training(self.encoder_budgets.get(budget, encoder.steps), seed)
