@@ -224,5 +224,6 @@ def test_budgets() -> None:
     assert (small.acai.steps, small.seed) == (300, 3)
     assert TRAINED.at("demo", steps=9).training == TrainingOptions(way=2, query=1, tasks_per_step=1, steps=9)
     none = TRAINED.at("demo", steps=0, partitions=0)  # asked for, and refused later on, not replaced by the budget's
-    assert none.training and none.partitions
+    assert none.training
+    assert none.partitions
     assert (none.training.steps, none.partitions.partitions) == (0, 0)
