@@ -24,9 +24,11 @@ FILES = ("poses.npz", "train_data_ins.pkl", "train_data.pkl")
 MODELS = "pascal3d_cad.zip"
 
 
-def find_poses() -> PoseSet:
-    """The poses of the data folder: those of a file, else of CAD models, which are rendered and kept in the cache
-    folder. Raises `NopalError` where there is neither."""
+def find_poses(file: Path | None = None) -> PoseSet:
+    """The poses of `file`; by default those of the data folder: of a file, else of CAD models, which are rendered and
+    kept in the cache folder. Raises `NopalError` where there is neither."""
+    if file:
+        return load_poses(file)
     folder = data_folder()
     for name in FILES:
         if (folder / name).is_file():

@@ -19,8 +19,9 @@ from nopal.recipes.regularised_options import (
     NPOptions,
     RegularisedOptions,
     WholeMAMLOptions,
+    scale_of,
 )
-from nopal.recipes.sinusoids import OURS, but, scale_of
+from nopal.recipes.sinusoids import OURS, but
 from nopal.recipes.task_options import PoseTasks
 
 POINTS: Difficulty = (0, 15)

@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from nopal.atomic import written_beside
-from nopal.data.poses.arrays import load_poses
 from nopal.distributed import is_first
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner, MetaLearner
@@ -96,7 +95,7 @@ def draw_predictions(
     it what the learner is. `file` is one of rendered poses. Of several processes all take part, and the first writes.
     """
     split = split or judged_on(tasks)
-    poses = load_poses(file) if file else find_poses()
+    poses = find_poses(file)
     size, seen = poses.images.shape[2:4], learner.shape[:2] if isinstance(learner, MetaLearner) else None
     if seen and size != seen:
         raise NopalError(

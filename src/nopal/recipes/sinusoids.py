@@ -9,13 +9,12 @@ penalty moves every weight that a task leaves alone. Rows that keep their Adam s
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 from nopal.recipes.learner_options import MAMLOptions
 from nopal.recipes.options import Experiment, MetaLearnerOptions, TrainingOptions
 from nopal.recipes.recipe import Budget, Difficulty, Published, Recipe
-from nopal.recipes.regularised_options import CNPOptions, FeatureOptions, RegularisedOptions
+from nopal.recipes.regularised_options import CNPOptions, FeatureOptions, RegularisedOptions, scale_of
 from nopal.recipes.task_options import SinusoidTasks
 
 POINTS: tuple[Difficulty, ...] = ((0, 5), (0, 10))
@@ -36,12 +35,6 @@ MAML = MAMLOptions(inner_rate=0.01, inner_steps=1, test_steps=100, hidden=(40, 4
 CNP = CNPOptions(representation=10, summary=5, over_queries="sum")
 FOR_MAML = SinusoidTasks(version="maml_notebook")
 FOR_CNP = SinusoidTasks(deviation=0.1, version="cnp_notebook")
-
-
-def scale_of(rho: float) -> float:
-    """The standard deviation that the published codes write as its inverse softplus, `var`."""
-    return math.log1p(math.exp(rho))
-
 
 # Drawn anew for every call of the encoder, kernels from N(0, 0.1), as in the authors' code.
 ENCODER = FeatureOptions((5,), hidden=(100,), deviation=0.1)

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from nopal.data.images import Splits
-from nopal.data.poses.arrays import PoseSet, load_poses
+from nopal.data.poses.arrays import PoseSet
 from nopal.encoders import Encoder
 from nopal.errors import NopalError
 from nopal.partitions import Partitions, from_classes
@@ -109,7 +109,7 @@ def open_tasks(data: str, experiment: Experiment, given: Encoder | None = None, 
             told.sample(jax.random.key(0)).query.x.shape[1:],
         )
     if isinstance(options, PoseTasks):
-        return pose_tasks(options, load_poses(file) if file else find_poses())
+        return pose_tasks(options, find_poses(file))
     return ImageTasks(splits_of(data), options, given)
 
 

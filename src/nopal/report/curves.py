@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -41,17 +42,22 @@ def curves_figure(runs: Mapping[str, str | os.PathLike[str]], *, metric: str = "
             axes.plot(steps, scale * values, "o", color=colour, markersize=4.5)
     if len(axes.lines) > 2 * len(runs):
         handles.append(Line2D([], [], marker="o", linestyle="", color=INK, markersize=4.5, label="validation tasks"))
-    axes.set_xlabel("training steps", color=INK, fontsize=9)
-    axes.set_ylabel("accuracy, %" if metric == "accuracy" else metric.replace("_", " "), color=INK, fontsize=9)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.tick_params(colors=INK, length=0, labelsize=9)
+    finish(figure, axes, handles, "training steps", metric, size=9)
+    return figure
+
+
+def finish(figure: Figure, axes: Axes, handles: Sequence[Line2D], over: str, metric: str, *, size: int) -> None:
+    """Names of both axes, a light grid, and the legend above; `size` is that of the small print."""
+    axes.set_xlabel(over, color=INK, fontsize=9)
+    axes.set_ylabel("accuracy, %" if metric == "accuracy" else metric.replace("_", " "), color=INK, fontsize=9)
+    axes.tick_params(colors=INK, length=0, labelsize=size)
     axes.grid(axis="y", color=INK, alpha=0.15, linewidth=0.6)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(INK)
-    figure.legend(handles=handles, loc="outside upper left", ncols=2, frameon=False, fontsize=9, labelcolor=INK)
-    return figure
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, frameon=False, fontsize=size, labelcolor=INK)
 
 
 def read_metrics(path: str | os.PathLike[str]) -> dict[str, Float[np.ndarray, "n"]]:

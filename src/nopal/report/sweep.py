@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from nopal.errors import NopalError
-from nopal.report.curves import PALETTE
+from nopal.report.curves import PALETTE, finish
 from nopal.report.page import INK
 
 WIDE = 20
@@ -66,14 +66,7 @@ def sweep_figure(
     if any(point.diverged for points in series.values() for point in points):
         handles.append(_key("full", "without tasks that diverged", markerfacecolor="white"))
     _scale(axes, places, [*published.values(), *(point.mean for points in series.values() for point in points)], metric)
-    axes.set_xlabel(over, color=INK, fontsize=9)
-    axes.set_ylabel("accuracy, %" if metric == "accuracy" else metric.replace("_", " "), color=INK, fontsize=9)
-    axes.tick_params(colors=INK, length=0, labelsize=8)
-    axes.grid(axis="y", color=INK, alpha=0.15, linewidth=0.6)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(INK)
-    figure.legend(handles=handles, loc="outside upper left", ncols=2, frameon=False, fontsize=8, labelcolor=INK)
+    finish(figure, axes, handles, over, metric, size=8)
     return figure
 
 
