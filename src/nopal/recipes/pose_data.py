@@ -6,7 +6,6 @@ import contextlib
 import functools
 from pathlib import Path
 
-from nopal.atomic import written_beside
 from nopal.data.download import cache_folder, data_folder
 from nopal.data.poses.arrays import PoseSet, load_poses, tables_of
 from nopal.data.poses.collecting import Split, render_poses
@@ -16,7 +15,7 @@ from nopal.data.poses.rendering import Rendered
 from nopal.data.poses.scene import SceneOptions
 from nopal.errors import NopalError
 from nopal.loop import Moment
-from nopal.report import pose_sheet
+from nopal.report import pose_sheet, write_picture
 from nopal.runs import Progress, check_archive
 from nopal.terminal import say
 
@@ -110,9 +109,4 @@ def render_file(
 
 def write_sheet(poses: PoseSet, path: Path) -> Path:
     """Write the contact sheet of `poses`; raises `NopalError` where that cannot be done."""
-    try:
-        with written_beside(path) as beside:
-            pose_sheet(poses.images, poses.angles, poses.names).savefig(beside, format="png", dpi=160)
-    except OSError as error:
-        raise NopalError(f"{path} cannot be written ({error.strerror}); choose another folder.") from None
-    return path
+    return write_picture(pose_sheet(poses.images, poses.angles, poses.names), path)

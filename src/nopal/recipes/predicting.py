@@ -11,7 +11,6 @@ import jax
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from nopal.atomic import written_beside
 from nopal.distributed import is_first
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner, MetaLearner
@@ -20,7 +19,7 @@ from nopal.recipes.loading import key_of, load, options_of, steps_done, tasks_of
 from nopal.recipes.measuring import EVALUATION_SEED
 from nopal.recipes.pose_data import find_poses
 from nopal.recipes.task_options import PoseTasks
-from nopal.report import PosePredictions, evenly, predictions_figure
+from nopal.report import PosePredictions, evenly, predictions_figure, write_picture
 from nopal.runs import check_writable, load_run
 from nopal.tasks.poses import Poses
 
@@ -107,11 +106,7 @@ def draw_predictions(
     found = predict_poses(learner, tasks.of(poses, shot), poses.names, key=key_of(EVALUATION_SEED))
     if is_first():
         title = f"{about}: angles of {'meta-training' if split == 'train' else split} objects"
-        try:
-            with written_beside(out) as beside:
-                predictions_figure(found, title, rows=objects).savefig(beside, format="png", dpi=150)
-        except OSError as error:
-            raise NopalError(f"{out} cannot be written ({error.strerror}); choose another folder.") from None
+        write_picture(predictions_figure(found, title, rows=objects), out, dpi=150)
 
 
 def predict_run(path: Path, file: Path | None, out: Path | None, objects: int, split: Objects | None) -> Path:

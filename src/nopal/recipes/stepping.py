@@ -12,7 +12,6 @@ import rich.table
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from nopal.atomic import written_beside
 from nopal.errors import NopalError
 from nopal.evaluation import Scores
 from nopal.learners.learner import MetaLearner
@@ -23,7 +22,7 @@ from nopal.recipes.recipe import Difficulty, name_of_difficulty
 from nopal.recipes.reopening import Origin, origin_of
 from nopal.recipes.sources import load_images, name_of
 from nopal.recipes.task_options import Classes
-from nopal.report import as_svg, steps_figure
+from nopal.report import as_svg, steps_figure, write_picture
 from nopal.runs import check_writable, load_run
 from nopal.runs.files import read_json, write_json, write_text
 from nopal.runs.provenance import environment
@@ -167,12 +166,8 @@ def _told(value: float | None, digits: str) -> str:
 def _draw(figure: Figure, out: Path) -> None:
     if out.suffix == ".svg":
         write_text(out, as_svg(figure))
-        return
-    try:
-        with written_beside(out) as beside:
-            figure.savefig(beside, format="png", dpi=160)
-    except OSError as error:
-        raise NopalError(f"{out} cannot be written ({error.strerror}); choose another folder.") from None
+    else:
+        write_picture(figure, out)
 
 
 def read_steps(folder: Path) -> list[dict[str, Any]]:

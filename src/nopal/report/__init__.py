@@ -7,7 +7,7 @@ from nopal.report.comparison import as_svg, comparison_figure
 from nopal.report.contact_sheet import contact_sheet
 from nopal.report.curves import curves_figure
 from nopal.report.image_grid import image_grid
-from nopal.report.page import Markup, Picture, Section, report_page, write_page
+from nopal.report.page import Markup, Picture, Section, report_page, write_page, write_picture
 from nopal.report.pose_predictions import PosePredictions, evenly, predictions_figure
 from nopal.report.pose_sheet import pose_sheet
 from nopal.report.results_page import results_page
@@ -51,4 +51,5 @@ __all__ = [
     "text_table",
     "unmeasured",
     "write_page",
+    "write_picture",
 ]

@@ -16,7 +16,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from PIL import Image
 
-from nopal.runs.files import write_text
+from nopal.runs.files import write_file, write_text
 
 INK = "#2b2f2d"
 """Figures that draw their text and axes in this colour follow the page from light to dark."""
@@ -59,6 +59,11 @@ def report_page(title: str, sections: Iterable[Section]) -> str:
 def write_page(path: str | os.PathLike[str], page: str) -> None:
     """The page is there whole or not at all; raises `NopalError` where it cannot be written."""
     write_text(Path(path), page)
+
+
+def write_picture(figure: Figure, path: Path, dpi: int = 160) -> Path:
+    """The figure as PNG, whole or not at all; raises `NopalError` where it cannot be written."""
+    return write_file(path, lambda beside: figure.savefig(beside, format="png", dpi=dpi))
 
 
 def _section(section: Section, numbers: Iterator[int]) -> str:

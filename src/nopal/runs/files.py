@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,20 @@ from nopal.atomic import written_beside
 from nopal.errors import NopalError
 
 
-def write_text(path: Path, text: str) -> Path:
-    """Write beside `path`, then rename; folders are made. Raises `NopalError` where that cannot be done."""
+def write_file(path: Path, write: Callable[[Path], Any]) -> Path:
+    """Have `write` make a file beside `path`, then rename it; folders are made. Raises `NopalError` where that cannot
+    be done."""
     try:
         with written_beside(path) as beside:
-            beside.write_text(text, encoding="utf-8", newline="")
+            write(beside)
     except OSError as error:
         raise NopalError(f"{path} cannot be written ({error.strerror}); choose another folder.") from None
     return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """`write_file` of a text."""
+    return write_file(path, lambda beside: beside.write_text(text, encoding="utf-8", newline=""))
 
 
 def write_json(path: Path, value: Any) -> Path:
