@@ -5,7 +5,7 @@ from rich.console import Console
 
 from nopal.errors import NopalError
 from nopal.report.results_page import results_page, time_text
-from nopal.report.rows import Row, budget_text, rows_of
+from nopal.report.rows import Row, budget_text, diverged_of, rows_of
 from nopal.report.tables import html_table, markdown_table, table_legend, text_table
 
 
@@ -188,3 +188,10 @@ def test_errors_the_shorter_way_round_stand_behind_the_published_ones_and_are_ex
     assert headings.index("15 points, squared error") < headings.index("15 points, squared arc")
     assert any(line.startswith("Squared arc:") for line in table_legend(rows))
     assert not any(line.startswith("Squared arc:") for line in table_legend([Row("mine", scores[1:], "none")]))
+
+
+def test_a_task_that_diverged_counts_once_however_its_errors_are_measured():
+    at = {"way": None, "shot": None, "points": 15, "diverged": 3}
+    scores = [score(metric=metric, mean=2.0, **at) for metric in ("squared_error", "squared_arc")]
+    assert diverged_of(scores) == 3
+    assert diverged_of([score(diverged=2), score(shot=5, diverged=1)]) == 3

@@ -11,6 +11,7 @@ from nopal.recipes.recipe import Recipe, Sweep
 from nopal.recipes.running import RECIPES
 from nopal.recipes.task_sources import VALIDATION
 from nopal.report import Point, budget_text, by_seed, rows_over_seeds, scores_of, sweep_figure
+from nopal.report.rows import diverged_of, measure_of
 
 
 def sweeps_of(data: str, records: Sequence[dict[str, Any]]) -> list[tuple[Sweep, Figure]]:
@@ -31,7 +32,7 @@ def sweeps_of(data: str, records: Sequence[dict[str, Any]]) -> list[tuple[Sweep,
                 published[place.value] = number.mean
         recipe, place = points[0]
         if series:
-            metric = "accuracy" if recipe.difficulties[0][0] else "squared_error"
+            metric = measure_of(recipe.difficulties[0][0])
             lines = {budget: list(of.values()) for budget, of in series.items()}
             drawn.append((place, sweep_figure(lines, published, over=place.over, metric=metric)))
     return drawn
@@ -46,10 +47,10 @@ def _measured(recipe: Recipe, value: float, data: str, records: Sequence[dict[st
     way, shot = recipe.difficulties[0]
     found = []
     for group in by_seed(own):
-        diverged = sum(score.get("diverged", 0) for record in group for score in record["scores"])
+        diverged = sum(diverged_of(record["scores"]) for record in group)
         for row in rows_over_seeds(group):
             for column, score in scores_of(row).items():
-                if column[:2] == (way, shot):
+                if column == (way, shot, measure_of(way)):
                     found.append(
                         (budget_text(group[0]["budget"]), Point(value, score["mean"], score["ci95"], diverged))
                     )

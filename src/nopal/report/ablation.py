@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nopal.report.rows import Record, Score, budget_text, by_seed
+from nopal.report.rows import Record, Score, budget_text, by_seed, measure_of
 
 PLAIN = {
     "encoder adapted": "yes",
@@ -27,8 +27,6 @@ LEGEND = (
     "deviation; otherwise ± is a 95% interval as if both had met other test tasks, although they met the same, and so "
     'rather too wide. "Also" tells what else differs from the reference.'
 )
-MEASURE = "squared_error"
-"""The published one."""
 HEADINGS = ("learner", "encoder adapted", "noise", "beta", "weight decay", "target", "augmentation", "points")
 Path = tuple[str, ...]
 
@@ -60,7 +58,7 @@ def ablation_table(records: Sequence[Record]) -> str:
         family, choices, others = read_choices(config)
         budget, training = of_seeds[0]["budget"], config["training"]
         for place, score in enumerate(of_seeds[0]["scores"]):
-            if score["metric"] != MEASURE:
+            if score["metric"] != measure_of(score.get("way")):
                 continue
             scores = {record["seed"]: record["scores"][place] for record in of_seeds}
             learner, points = of_seeds[0]["learner"], score["points"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nopal.errors import NopalError
-from nopal.report.rows import Record, Row, averaged, by_seed, rows_of
+from nopal.report.rows import Record, Row, averaged, by_seed, diverged_of, rows_of
 from nopal.report.tables import markdown_table, table_legend
 
 SEVERAL = (
@@ -90,7 +90,7 @@ def _tasks(group: Sequence[Record]) -> str:
     """How many test tasks, and how many of them are not in the means because adaptation diverged."""
     scores = [score for record in group for score in record["scores"]]
     counts = ", ".join(f"{tasks:,}" for tasks in sorted({score["tasks"] for score in scores}))
-    diverged = sum(score.get("diverged", 0) for score in scores)
+    diverged = diverged_of(scores)
     return f"{counts} ({diverged} diverged)" if diverged else counts
 
 

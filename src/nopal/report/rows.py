@@ -39,6 +39,16 @@ class Row:
     details: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+def measure_of(way: int | None) -> str:
+    """The published measure of tasks of so many classes; 0 or None where numbers are predicted."""
+    return "accuracy" if way else "squared_error"
+
+
+def diverged_of(scores: Sequence[Score]) -> int:
+    """How many test tasks diverged, each counted once, although its errors may be measured in two ways."""
+    return sum(score.get("diverged", 0) for score in scores if score["metric"] == measure_of(score.get("way")))
+
+
 def unmeasured(
     recipe: str, learner: str, data: str, published: Mapping[tuple[int, int], tuple[float, str]]
 ) -> dict[str, Any]:
@@ -47,7 +57,7 @@ def unmeasured(
     scores = []
     for (way, shot), (mean, source) in published.items():
         at = {"way": way, "shot": shot} if way else {"way": None, "shot": None, "points": shot}
-        metric = "accuracy" if way else "squared_error"
+        metric = measure_of(way)
         scores.append({"metric": metric, **at, "mean": None, "published": mean, "published_source": source})
     return {"recipe": recipe, "learner": learner, "data": data, "seed": None, "scores": scores, "hardware": None}
 
