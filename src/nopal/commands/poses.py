@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import OmitSubcommandPrefixes, arg, subcommand
 
-from nopal.data.poses.collecting import Split
-from nopal.data.poses.meshes import FORMATS, SYMMETRIC
+from nopal.data.poses.collecting import RenderOptions
 from nopal.data.poses.scene import SceneOptions
 from nopal.runs import check_writable
 from nopal.terminal import say
@@ -23,12 +22,8 @@ def render(
     out: Out,
     /,
     *,
-    options: Annotated[SceneOptions, arg(name="")] = SceneOptions(),
-    views: int = 100,
-    seed: int = 0,
-    drop: tuple[str, ...] = SYMMETRIC,
-    formats: tuple[str, ...] = FORMATS,
-    split: Split = "auto",
+    options: Annotated[RenderOptions, arg(name="")] = RenderOptions(),
+    scene: Annotated[SceneOptions, arg(name="")] = SceneOptions(),
     processes: int = 0,
     pickle: bool = False,
 ) -> None:
@@ -38,30 +33,14 @@ def render(
     Args:
         models: a folder or zip file with a folder for each class, and in it a file for each object
         out: the .npz file to write
-        options: what an image looks like
-        views: images of each object
-        seed: of the angles
-        drop: classes to leave out; by default those whose objects look the same from all sides
-        formats: endings of the files to read
-        split: pascal3d for the list committed with the code, seeded for one by shuffled names, auto for the list where
-            it fits
+        options: which models, and how often
+        scene: what an image looks like
         processes: how many work at once; 0 for one on each core
         pickle: write train_data.pkl and val_data.pkl of the original code beside OUT, too
     """
     from nopal.recipes.pose_data import render_file
 
-    render_file(
-        models,
-        out,
-        options=options,
-        views=views,
-        seed=seed,
-        drop=drop,
-        formats=formats,
-        split=split,
-        processes=processes,
-        pickle=pickle,
-    )
+    render_file(models, out, options, scene, processes=processes, pickle=pickle)
 
 
 def show(poses: Annotated[Path, arg(metavar="POSES")], out: Out, /) -> None:

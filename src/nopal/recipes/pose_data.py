@@ -8,8 +8,7 @@ from pathlib import Path
 
 from nopal.data.download import cache_folder, data_folder
 from nopal.data.poses.arrays import PoseSet, load_poses, tables_of
-from nopal.data.poses.collecting import Split, render_poses
-from nopal.data.poses.meshes import FORMATS, SYMMETRIC
+from nopal.data.poses.collecting import RenderOptions, render_poses
 from nopal.data.poses.pickles import write_pickle
 from nopal.data.poses.rendering import Rendered
 from nopal.data.poses.scene import SceneOptions
@@ -48,25 +47,22 @@ def find_poses(file: Path | None = None) -> PoseSet:
 def render_file(
     models: Path,
     out: Path,
+    options: RenderOptions = RenderOptions(),
+    scene: SceneOptions = SceneOptions(),
     *,
-    options: SceneOptions = SceneOptions(),
-    views: int = 100,
-    seed: int = 0,
-    drop: tuple[str, ...] = SYMMETRIC,
-    formats: tuple[str, ...] = FORMATS,
-    split: Split = "auto",
     processes: int = 0,
     pickle: bool = False,
 ) -> None:
     """`render_poses` with its progress shown and a word on what could not be rendered; a contact sheet lies beside
     `out`, and with `pickle` the files of the original code."""
     check_archive(out, models)
-    done = 0
+    done, views = 0, options.views
     with contextlib.ExitStack() as stack:
 
         @functools.cache
         def progress_of(total: int) -> Progress:
-            return stack.enter_context(Progress(total * views, label="render", unit="image"))
+            stack.close()  # there are more objects than were known
+            return stack.enter_context(Progress(total * views, start=done, label="render", unit="image"))
 
         def watch(total: int, rendered: Rendered | None) -> None:
             nonlocal done
@@ -77,18 +73,7 @@ def render_file(
                     progress.skip(views)
                 progress(Moment(done, None, {}))
 
-        outcome = render_poses(
-            models,
-            out,
-            options=options,
-            views=views,
-            seed=seed,
-            drop=drop,
-            formats=formats,
-            split=split,
-            processes=processes,
-            watch=watch,
-        )
+        outcome = render_poses(models, out, options, scene, processes=processes, watch=watch)
     poses = outcome.poses
     written = [out, write_sheet(poses, out.with_suffix(".png"))]
     if pickle:
@@ -100,9 +85,9 @@ def render_file(
         say(f"The class folder {name} holds no model.")
     if outcome.problems:
         say(f"{len(outcome.problems)} models could not be rendered: " + " ".join(outcome.problems))
-    test, held_back = poses.split.count("test"), int(poses.validation.sum())
+    count, test, held_back = len(poses), poses.split.count("test"), int(poses.validation.sum())
     say(
-        f"{len(poses)} objects in {views} views, {len(poses) - test} for meta-training ({held_back} of them held back "
+        f"{count} objects in {views} views, {count - test} for meta-training ({held_back} of them held back "
         f"for validation) and {test} for the test: {', '.join(map(str, written))}"
     )
 

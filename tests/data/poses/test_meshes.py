@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import struct
 import zipfile
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nopal.data.poses.meshes import Mesh, Model, find_models, parse_mesh, stand
+from nopal.data.poses.meshes import Mesh, Model, find_models, parse_mesh, stand, warp
 from nopal.errors import NopalError
 
 TETRAHEDRON = np.array([[0, 0, 0], [2, 0, 0], [0, 3, 0], [0, 0, 4.0]])
@@ -157,3 +158,14 @@ def test_size_and_place_are_those_of_the_paper(unit: float, longest: float) -> N
     published, place = stand(mesh, "published")
     np.testing.assert_allclose(published.vertices, scale * np.add(TETRAHEDRON, [10, 20, 30]), atol=1e-12)
     np.testing.assert_allclose(place, [0.5 - scale * 11, -scale * 21.5, -0.324 - scale * 30])
+
+
+def test_a_warped_mesh_follows_the_corners_of_its_box() -> None:
+    """By hand: vertices in the corners move by what was drawn for them, one in the middle by the mean of all eight."""
+    middle, side = np.array([2.0, 4, 7]), np.array([2.0, 4, 8])
+    corners = np.array([middle + side * place for place in itertools.product((-0.5, 0.5), repeat=3)])
+    moved = warp(Mesh(np.vstack([corners, middle]), FACES), 0.3, np.random.default_rng(5))
+    moves = np.random.default_rng(5).uniform(-0.3, 0.3, (2, 2, 2, 3)).reshape(8, 3) * side
+    np.testing.assert_allclose(moved.vertices, np.vstack([corners + moves, middle + moves.mean(axis=0)]))
+    flat = Mesh(corners * [1, 1, 0], FACES)
+    assert not warp(flat, 0.3, np.random.default_rng(0)).vertices[:, 2].any()

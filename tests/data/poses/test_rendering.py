@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from nopal.data.poses import PoseSet, SceneOptions, load_poses
 from nopal.data.poses import opengl as opengl_module
-from nopal.data.poses.collecting import Outcome, render_poses
+from nopal.data.poses.collecting import Outcome, RenderOptions, render_poses
 from nopal.data.poses.opengl import find_backend
 from nopal.data.poses.rendering import Rendered, draw_rotations, load_rendered
 from nopal.errors import NopalError
@@ -19,8 +20,10 @@ from nopal.errors import NopalError
 TINY = SceneOptions(size=16, samples=1, shadows=64)
 
 
-def render(cad: Path, out: Path, **options: object) -> Outcome:
-    return render_poses(cad, out, **{"options": TINY, "views": 5, "processes": 1} | options)
+def render(
+    cad: Path, out: Path, processes: int = 1, watch: Callable = lambda total, rendered: None, **options: Any
+) -> Outcome:
+    return render_poses(cad, out, RenderOptions(**{"views": 5} | options), TINY, processes=processes, watch=watch)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +103,32 @@ def test_bad_models_are_told_and_the_others_stay(
         render(tmp_path / "bad", tmp_path / "bad.npz")
 
 
+def test_variants_of_models_for_training_are_other_shapes_from_other_angles(
+    whole: PoseSet, cad: Path, off: Callable, tmp_path: Path
+) -> None:
+    """A broken model is told once; where the first objects are drawn already, they are not drawn again."""
+    root, out = shutil.copytree(cad, tmp_path / "cad"), tmp_path / "poses.npz"
+    (root / "hat/b.stl").write_bytes(b"solid but cut")
+    totals: list[int] = []
+    outcome = render(root, out, variants=2, watch=lambda total, rendered: totals.append(total))
+    assert len(outcome.problems) == 1
+    assert sorted(set(totals)) == [5, 11]
+    assert len(totals) == 13
+    poses = load_poses(out)
+    assert poses.names[:4] == whole.names
+    train = [name for name, part in zip(whole.names, whole.split) if part == "train"]
+    assert poses.names[4:] == tuple(f"{name}~{number}" for name in train for number in (1, 2))
+    assert poses.split == (*whole.split, *["train"] * 6)
+    np.testing.assert_array_equal(poses.images[:4], whole.images)
+    np.testing.assert_array_equal(poses.angles[5], draw_rotations(f"{train[0]}~2", 5, 0)[0])
+    assert poses.made["variants"] == 2
+    again: list[Rendered] = []
+    stronger = render(root, out, variants=2, strength=0.4, watch=lambda _, rendered: again.append(rendered)).poses
+    assert [rendered.name for rendered in again if rendered and rendered.kept] == list(whole.names)
+    np.testing.assert_array_equal(stronger.angles, poses.angles)
+    assert (stronger.images[4:] != poses.images[4:]).any(axis=(2, 3)).any(axis=1).all()
+
+
 def test_what_cannot_be_written_stops_the_run(opengl: str, cad: Path, tmp_path: Path) -> None:
     (tmp_path / "poses.npz.partial").write_text("a file where a folder is needed")
     with pytest.raises(NopalError, match=r"cannot be written \(.*\)"):
@@ -136,7 +165,9 @@ def test_missing_opengl_is_told_with_the_package(monkeypatch: pytest.MonkeyPatch
         find_backend()
 
 
-@pytest.mark.parametrize("bad", [{"processes": -1}, {"views": 0}, {"seed": -1}])
-def test_counts_that_make_no_sense_are_refused(bad: dict[str, int], cad: Path, tmp_path: Path) -> None:
-    with pytest.raises(NopalError, match="expected at least 1"):
+@pytest.mark.parametrize(
+    "bad", [{"processes": -1}, {"views": 0}, {"seed": -1}, {"variants": -1}, {"strength": 0.5}, {"strength": np.nan}]
+)
+def test_counts_that_make_no_sense_are_refused(bad: dict[str, Any], cad: Path, tmp_path: Path) -> None:
+    with pytest.raises(NopalError, match=r"expected (at least 1|a number above 0 and below 0\.5)"):
         render(cad, tmp_path / "poses.npz", **bad)

@@ -12,13 +12,45 @@ from typing import Any, Literal
 import numpy as np
 
 from nopal.data.poses.arrays import PoseSet
-from nopal.data.poses.meshes import FORMATS, PLACE, SYMMETRIC, find_models
+from nopal.data.poses.meshes import FORMATS, PLACE, SYMMETRIC, Model, find_models
 from nopal.data.poses.rendering import Rendered, Work, load_rendered, render_models
 from nopal.data.poses.scene import SceneOptions
 from nopal.data.poses.split import divide
 from nopal.errors import NopalError
 
 Split = Literal["auto", "pascal3d", "seeded"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RenderOptions:
+    """Which models are drawn, and how often."""
+
+    views: int = 100
+    """images of each object"""
+    seed: int = 0
+    """of the angles"""
+    drop: tuple[str, ...] = SYMMETRIC
+    """classes to leave out; by default those whose objects look the same from all sides"""
+    formats: tuple[str, ...] = FORMATS
+    """endings of the files to read"""
+    split: Split = "auto"
+    """pascal3d for the list committed with the code, seeded for one by shuffled names, auto for the list where it
+    fits"""
+    variants: int = 0
+    """further shapes of each object for meta-training, which are warped at random and count as objects; none are made
+    of objects that are held back or for the test"""
+    strength: float = 0.2
+    """how far the corners of a warped object's box move, as a share of its sides; below 0.5"""
+
+    def check(self) -> None:
+        """Raises `NopalError` for numbers that make no objects."""
+        if self.views < 1 or self.seed < 0 or self.variants < 0:
+            raise NopalError(
+                f"{self.views} views and {self.variants} variants with the seed {self.seed} are asked for; expected at "
+                "least 1 view, 0 variants and the seed 0."
+            )
+        if not 0 < self.strength < 0.5:
+            raise NopalError(f"The strength of warping is {self.strength}; expected a number above 0 and below 0.5.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,68 +65,91 @@ class Outcome:
 def render_poses(
     root: str | Path,
     out: str | Path,
+    options: RenderOptions = RenderOptions(),
+    scene: SceneOptions = SceneOptions(),
     *,
-    options: SceneOptions = SceneOptions(),
-    views: int = 100,
-    seed: int = 0,
-    drop: Sequence[str] = SYMMETRIC,
-    formats: Sequence[str] = FORMATS,
-    split: Split = "auto",
     processes: int = 0,
     watch: Callable[[int, Rendered | None], Any] = lambda total, rendered: None,
 ) -> Outcome:
-    """Render `views` images of every model below `root` (see `find_models`) and write them to the `.npz` file `out`.
+    """Render images of every model below `root` (see `find_models`) and write them to the `.npz` file `out`.
 
     Each finished object is a file in the folder `out` + ".partial" until all are done, so that the same call goes on
     after an interruption; where models had problems the folder stays, so that only they are drawn when they have been
-    repaired. `watch` is called with the number of all objects: once before, with None, and after each with what became
-    of it. Images depend on the seed and the objects alone. Several processes (0: one for each core) are started by
-    spawn: a program must ask for them behind `if __name__ == "__main__"`. Raises `NopalError` for bad input, where no
-    model can be drawn, and where something cannot be written.
+    repaired. `watch` is called with the number of all objects known so far: once before, with None, and after each with
+    what became of it; variants are known when the models have been drawn. Images depend on the seed and the objects
+    alone. Several processes (0: one for each core) are started by spawn: a program must ask for them behind `if
+    __name__ == "__main__"`. Raises `NopalError` for bad input, where no model can be drawn, and where something cannot
+    be written.
     """
+    options.check()
     out = Path(out).expanduser()
-    models, empty = find_models(root, drop=drop, formats=formats)
+    models, empty = find_models(root, drop=options.drop, formats=options.formats)
     folder = out.with_name(out.name + ".partial")
+    work = Work(scene, options.views, options.seed, folder, options.strength)
     rendered: dict[str, Rendered] = {}
-    watch(len(models), None)
-    try:
-        with contextlib.closing(render_models(models, Work(options, views, seed, folder), processes)) as results:
-            for result in results:
-                rendered[result.name] = result
-                watch(len(models), result)
-    except NopalError as error:
-        stays = f" What was rendered stays in {folder}: the same command goes on from there." if rendered else ""
-        raise NopalError(f"{error}{stays}") from None
-    problems = tuple(rendered[model.name].problem for model in models if rendered[model.name].problem)
-    files = {model.name: file for model in models if (file := rendered[model.name].file)}
-    if not files:
-        raise NopalError(f"None of the {len(models)} models in {root} can be rendered. {problems[0]}")
+
+    def draw(models: Sequence[Model]) -> tuple[str, ...]:
+        """Names of those that could be drawn."""
+        total = len(rendered) + len(models)
+        watch(total, None)
+        try:
+            with contextlib.closing(render_models(models, work, processes)) as results:
+                for result in results:
+                    rendered[result.name] = result
+                    watch(total, result)
+        except NopalError as error:
+            stays = f" What was rendered stays in {folder}: the same command goes on from there." if rendered else ""
+            raise NopalError(f"{error}{stays}") from None
+        return tuple(model.name for model in models if rendered[model.name].file)
+
+    names = draw(models)
+    if not names:
+        problem = rendered[models[0].name].problem
+        raise NopalError(f"None of the {len(models)} models in {root} can be rendered. {problem}")
+    parts = dict(zip(names, zip(*divide(names, options.split))))
+    variants = [
+        model.as_variant(number)
+        for model in models
+        for number in range(1, options.variants + 1)
+        if parts.get(model.name) == ("train", False)
+    ]
+    if variants:
+        warped = draw(variants)
+        parts |= dict.fromkeys(warped, ("train", False))
+        names += warped
+    problems = tuple(result.problem for name in sorted(rendered) if (result := rendered[name]).problem)
     import mujoco
 
     made = {
         "source": Path(root).name,
-        "views": views,
-        "seed": seed,
-        "options": dataclasses.asdict(options),
+        "views": options.views,
+        "seed": options.seed,
+        "options": dataclasses.asdict(scene),
         "mujoco": mujoco.__version__,
         "problems": list(problems),
     }
-    objects = [load_rendered(file) for file in files.values()]
-    names = tuple(files)
-    parts, held_back = divide(names, split)
-    angles = np.stack([arrays["angles"] for arrays in objects])
-    poses = PoseSet(
-        np.stack([arrays["images"] for arrays in objects]),
-        angles,
-        np.full_like(angles, PLACE[0]),
-        np.full_like(angles, PLACE[1]),
-        names,
-        tuple(parts),
-        np.array(held_back, bool),
-        np.stack([arrays["quaternions"] for arrays in objects]) if options.rotation == "all" else None,
-        made,
-    )
+    if variants:
+        made |= {"variants": options.variants, "strength": options.strength}
+    poses = _joined({name: file for name in names if (file := rendered[name].file)}, parts, made)
     poses.save(out)
     if not problems:
         shutil.rmtree(folder, ignore_errors=True)
     return Outcome(poses, problems, tuple(empty))
+
+
+def _joined(files: dict[str, Path], parts: dict[str, tuple[str, bool]], made: dict[str, Any]) -> PoseSet:
+    """The objects of these files, with their part and whether they are held back."""
+    objects = [load_rendered(file) for file in files.values()]
+    angles = np.stack([arrays["angles"] for arrays in objects])
+    split, held_back = zip(*(parts[name] for name in files))
+    return PoseSet(
+        np.stack([arrays["images"] for arrays in objects]),
+        angles,
+        np.full_like(angles, PLACE[0]),
+        np.full_like(angles, PLACE[1]),
+        tuple(files),
+        split,
+        np.array(held_back, bool),
+        np.stack([arrays["quaternions"] for arrays in objects]) if made["options"]["rotation"] == "all" else None,
+        made,
+    )

@@ -30,11 +30,13 @@ class Mesh(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """One CAD model: `name` is "class/nn", `path` the file, or the zip file that holds it as `member`."""
+    """One CAD model: `name` is "class/nn", `path` the file, or the zip file that holds it as `member`. A `variant`
+    above 0 is the model in another shape, see `warp`."""
 
     name: str
     path: Path
     member: str | None = None
+    variant: int = 0
 
     def read(self) -> bytes:
         """The file's bytes; raises `NopalError` where they cannot be read."""
@@ -45,6 +47,10 @@ class Model:
                 return archive.read(self.member)
         except (*UNREADABLE, NotImplementedError, RuntimeError, KeyError) as error:
             raise NopalError(f"The model {self.name} can't be read ({error}); repair it or take it away.") from None
+
+    def as_variant(self, number: int) -> Model:
+        """The same model in another shape, with a name of its own: "class/nn~1"."""
+        return dataclasses.replace(self, name=f"{self.name}~{number}", variant=number)
 
     @property
     def suffix(self) -> str:
@@ -160,6 +166,17 @@ def stand(mesh: Mesh, centre: Centre = "true") -> tuple[Mesh, Float[np.ndarray, 
     if centre == "published":
         return Mesh(scale * mesh.vertices, mesh.faces), PLACE - foot
     return Mesh(scale * mesh.vertices - foot, mesh.faces), PLACE
+
+
+def warp(mesh: Mesh, strength: float, random: np.random.Generator) -> Mesh:
+    """The mesh bent along with its bounding box, whose corners move in each direction by up to `strength` of the box's
+    side there: free-form deformation with a single cell (Sederberg and Parry, SIGGRAPH 1986). Below 0.5 nothing is
+    turned inside out."""
+    low, side = mesh.vertices.min(axis=0), np.ptp(mesh.vertices, axis=0)
+    place = (mesh.vertices - low) / np.where(side > 0, side, 1)
+    x, y, z = np.moveaxis(np.stack([1 - place, place], axis=-1), 1, 0)
+    moves = random.uniform(-strength, strength, (2, 2, 2, 3))
+    return Mesh(mesh.vertices + side * np.einsum("ni,nj,nk,ijkd->nd", x, y, z, moves, optimize=True), mesh.faces)
 
 
 PLACE = np.array([0.5, 0.0, -0.324])

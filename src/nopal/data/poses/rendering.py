@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from nopal.archive import read_archive, write_archive
-from nopal.data.poses.meshes import Model, parse_mesh
+from nopal.data.poses.meshes import Model, parse_mesh, warp
 from nopal.data.poses.opengl import environment, find_backend
 from nopal.data.poses.scene import SceneOptions, Stage
 from nopal.errors import NopalError
@@ -40,12 +40,14 @@ class Rendered:
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """Everything that decides the images of an object, and the folder for the files."""
+    """Everything that decides the images of an object, and the folder for the files; `strength` is how far variants are
+    warped."""
 
-    options: SceneOptions
+    scene: SceneOptions
     views: int
     seed: int
     folder: Path
+    strength: float = 0.0
 
 
 def draw_rotations(
@@ -56,8 +58,7 @@ def draw_rotations(
     They depend on the seed and the object's name alone. For rotations of all kinds the angle is that of the twist about
     the vertical which they contain.
     """
-    digest = hashlib.sha256(name.encode()).digest()
-    random = np.random.default_rng([seed, *np.frombuffer(digest, np.uint32).tolist()])
+    random = np.random.default_rng(_entropy(name, seed))
     if rotation == "z":
         angles = random.random(views, np.float32) * np.float32(2 * np.pi)  # always below 2 pi
         half, zero = angles.astype(np.float64) / 2, np.zeros(views)
@@ -66,6 +67,10 @@ def draw_rotations(
     quaternions /= np.linalg.norm(quaternions, axis=1, keepdims=True)
     angles = np.mod(2 * np.arctan2(quaternions[:, 3], quaternions[:, 0]), 2 * np.pi).astype(np.float32)
     return angles % np.float32(2 * np.pi), quaternions
+
+
+def _entropy(name: str, seed: int) -> list[int]:
+    return [seed, *np.frombuffer(hashlib.sha256(name.encode()).digest(), np.uint32).tolist()]
 
 
 def render_models(models: Sequence[Model], work: Work, processes: int = 0) -> Generator[Rendered]:
@@ -80,7 +85,7 @@ def render_models(models: Sequence[Model], work: Work, processes: int = 0) -> Ge
         raise NopalError(f"The number of processes is {processes}; expected at least 1, or 0 for one a core.")
     if work.views < 1 or work.seed < 0:
         raise NopalError(f"{work.views} views with the seed {work.seed} are asked for; expected at least 1 and 0.")
-    work.options.check()
+    work.scene.check()
     backend = find_backend()
     processes = min(processes or _cores(), len(models))
     if processes == 1:
@@ -125,8 +130,10 @@ class Painter:
             if _is_whole(file):
                 return Rendered(model.name, file, kept=True)
             mesh = parse_mesh(content, model.suffix, model.name)
-            self._stage = self._stage or Stage(work.options, self._backend)
-            angles, quaternions = draw_rotations(model.name, work.views, work.seed, work.options.rotation)
+            if model.variant:
+                mesh = warp(mesh, work.strength, np.random.default_rng([*_entropy(model.name, work.seed), 1]))
+            self._stage = self._stage or Stage(work.scene, self._backend)
+            angles, quaternions = draw_rotations(model.name, work.views, work.seed, work.scene.rotation)
             images = self._stage.draw(mesh, quaternions, model.name)
         except NopalError as error:
             return Rendered(model.name, None, str(error))
@@ -178,7 +185,8 @@ def _fingerprint(model: Model, content: bytes, work: Work) -> str:
     """Names what decides the images, so that a changed mesh or option is never taken for done."""
     import mujoco
 
-    decisive = [_KIND, model.name, dataclasses.asdict(work.options), work.views, work.seed, mujoco.__version__]
+    strength = work.strength if model.variant else 0.0
+    decisive = [_KIND, model.name, dataclasses.asdict(work.scene), work.views, work.seed, strength, mujoco.__version__]
     return hashlib.sha256(json.dumps(decisive).encode() + content).hexdigest()[:32]
 
 
