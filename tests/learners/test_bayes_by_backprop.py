@@ -93,6 +93,22 @@ def test_kernels_of_every_part_are_random():
     assert (learner.shape, learner.statistics) == ((2,), "none")
 
 
+def test_learned_inner_rates_are_certain():
+    learner = BayesByBackprop(maml(rates="per_tensor"))
+    drawn, mean = learner.weights.sample(KEY), learner.weights.mean
+    assert (drawn.network.layers[0].kernel != mean.network.layers[0].kernel).all()
+    assert eqx.tree_equal(drawn.rates, mean.rates)
+
+
+def test_what_normalises_queries_can_be_chosen_but_not_kept():
+    learner = BayesByBackprop(MAML(Conv4((16, 16, 1), 2, filters=2, key=KEY), statistics="transductive"))
+    other = learner.with_statistics("support")
+    assert (learner.statistics, other.statistics) == ("transductive", "support")
+    assert eqx.tree_equal(other.weights.rho, learner.weights.rho)
+    with pytest.raises(NopalError, match="can't be kept"):
+        learner.with_statistics("running")
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -23,6 +23,8 @@ def test_names_are_those_of_floating_point_arrays():
         (("*kernel",), NAMES[::2]),
         (("net.layers.1.*", "*.0.bias"), NAMES[1:]),
         (("KERNEL",), []),
+        (("!*.1.*", "*kernel"), NAMES[:1]),
+        (("*", "!*kernel", "!*.0.*"), NAMES[3:]),
         ((), []),
     ],
 )
@@ -35,6 +37,6 @@ def test_patterns_divide_a_tree_into_what_they_name_and_the_rest(patterns, chose
 
 
 def test_each_pattern_must_name_something():
-    check_patterns(TREE, ("*.bias", "net.*"))
+    check_patterns(TREE, ("*.bias", "net.*", "!rates.*"))
     with pytest.raises(NopalError, match=r"No parameter is named 'count'; this network has net\.layers\.0\.kernel, "):
         check_patterns(TREE, ("*", "count"))

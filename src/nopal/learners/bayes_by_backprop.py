@@ -11,6 +11,7 @@ from nopal.errors import NopalError
 from nopal.learners.averaging import average_draws, check_strength, check_uncoupled
 from nopal.learners.learner import Aux, MetaLearner, Predictor
 from nopal.nets.mean_field import MeanField
+from nopal.nets.normalisation import Statistics
 from nopal.tasks.episode import Episode, Examples
 
 
@@ -32,16 +33,15 @@ class BayesByBackprop(MetaLearner):
         *,
         beta: float = 1e-3,
         scale: float = 0.05,
-        random: tuple[str, ...] = ("*kernel",),
+        random: tuple[str, ...] = ("*kernel", "!*rates*"),
         samples: int = 0,
     ):
-        """`scale` and `random` are those of `MeanField`. Raises `NopalError` for a negative `beta` or number of
-        samples, for a learner that keeps running statistics, that has random weights of its own, or whose objective
-        couples tasks."""
+        """`scale` and `random` are those of `MeanField`; inner rates that are learned stay certain. Raises
+        `NopalError` for a negative `beta` or number of samples, for a learner that keeps running statistics, that has
+        random weights of its own, or whose objective couples tasks."""
         check_strength(beta, samples)
         check_uncoupled(learner)
-        if learner.statistics == "running":
-            raise NopalError("Statistics of weights that are drawn anew can't be kept; choose other statistics.")
+        _check_statistics(learner.statistics)
         if any(map(_is_random, jax.tree.leaves(learner, is_leaf=_is_random))):
             raise NopalError("Some weights of this learner are random already; give one whose weights are certain.")
         self.weights, self.drawn = MeanField(learner, scale=scale, random=random), None
@@ -58,6 +58,10 @@ class BayesByBackprop(MetaLearner):
     @property
     def steps(self) -> int | None:
         return self.weights.mean.steps
+
+    def with_statistics(self, statistics: Statistics) -> BayesByBackprop:
+        _check_statistics(statistics)
+        return eqx.tree_at(lambda self: self.weights.mean, self, self.weights.mean.with_statistics(statistics))
 
     def for_step(self, key: PRNGKeyArray) -> BayesByBackprop:
         own, inner = jax.random.split(key)
@@ -82,6 +86,11 @@ class BayesByBackprop(MetaLearner):
             return self.weights.sample(weights).adapt(support, key=rest, steps=steps)
 
         return average_draws(drawn, self.samples, support, key)
+
+
+def _check_statistics(statistics: str) -> None:
+    if statistics == "running":
+        raise NopalError("Statistics of weights that are drawn anew can't be kept; choose other statistics.")
 
 
 def _is_random(part: object) -> bool:

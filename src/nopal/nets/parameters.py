@@ -1,4 +1,5 @@
-"""Parameters by name: dotted paths such as `blocks.0.kernel`, chosen by patterns such as `*.kernel`."""
+"""Parameters by name: dotted paths such as `blocks.0.kernel`, chosen by patterns such as `*.kernel`, and left out by
+patterns such as `!head.*`."""
 
 from __future__ import annotations
 
@@ -19,22 +20,28 @@ def parameter_names(tree: PyTree) -> list[str]:
 
 
 def split_parameters(tree: PyTree, patterns: Sequence[str]) -> tuple[PyTree, PyTree]:
-    """The floating-point arrays that a pattern names, and all the rest."""
+    """The floating-point arrays that a pattern names and none leaves out, and all the rest."""
+    left_out = tuple(pattern[1:] for pattern in patterns if pattern.startswith("!"))
 
     def chosen(path: tuple, leaf: object) -> bool:
-        return eqx.is_inexact_array(leaf) and any(fnmatchcase(_name(path), pattern) for pattern in patterns)
+        named = eqx.is_inexact_array(leaf) and _fits(_name(path), patterns)
+        return named and not _fits(_name(path), left_out)
 
     return eqx.partition(tree, jax.tree_util.tree_map_with_path(chosen, tree))
 
 
 def check_patterns(tree: PyTree, patterns: Sequence[str]) -> None:
-    """Raises `NopalError` for a pattern that names no floating-point array."""
+    """Raises `NopalError` for a pattern that names no floating-point array, unless it only leaves some out."""
     names = parameter_names(tree)
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        if not pattern.startswith("!") and not any(_fits(name, (pattern,)) for name in names):
             raise NopalError(
                 f"No parameter is named {pattern!r}; this network has {', '.join(names)}: choose some of those."
             )
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _name(path: tuple) -> str:
