@@ -90,15 +90,18 @@ def test_tables_are_made_from_the_record_and_leave_the_text_around_them(workload
     assert page.read_text() == text
 
 
-def test_memory_hardly_grows_with_the_inner_steps(workload):
-    """As it would where inner gradients are differentiated in reverse: 4.4 times for five times the steps."""
+@pytest.mark.parametrize("rematerialise", [True, False])
+def test_memory_hardly_grows_with_the_inner_steps(workload, rematerialise):
+    """Unless everything is kept."""
 
     def bytes_of(inner_steps):
-        learner = learners.MAML(nets.MLP(1, 1, key=jax.random.key(0)), inner_rate=0.01, inner_steps=inner_steps)
+        network = nets.MLP(1, 1, key=jax.random.key(0))
+        learner = learners.MAML(network, inner_rate=0.01, inner_steps=inner_steps, rematerialise=rematerialise)
         work = workload.Work(learner, Sinusoids(shot=500, query=1), 1, {})
         return program(workload, work).memory_analysis().temp_size_in_bytes
 
-    assert bytes_of(10) < 1.5 * bytes_of(2)
+    growth = bytes_of(10) / bytes_of(2)
+    assert growth < 1.5 if rematerialise else growth > 3
 
 
 def test_a_meta_step_computes_no_more_than_it_did(workload):

@@ -213,7 +213,8 @@ def check_by_finite_differences(learner, task, h=1e-5):
         np.testing.assert_allclose(found, (loss_at(h) - loss_at(-h)) / (2 * h), rtol=1e-5, atol=1e-8)
 
 
-def test_the_meta_gradient_is_that_of_plain_reverse_mode():
+@pytest.mark.parametrize("rematerialise", [True, False])
+def test_the_meta_gradient_is_that_of_plain_reverse_mode(rematerialise):
     """Written as in the paper, with the descent as a Python loop."""
     network, task = conv_net("stride")
 
@@ -229,7 +230,7 @@ def test_the_meta_gradient_is_that_of_plain_reverse_mode():
             network = eqx.apply_updates(network, jax.tree.map(lambda g: -0.2 * g, inner))
         return cross_entropy(network, task.query, network(task.support.x)[1])
 
-    found = meta_gradient(MAML(network, inner_rate=0.2, inner_steps=3), task).network
+    found = meta_gradient(MAML(network, inner_rate=0.2, inner_steps=3, rematerialise=rematerialise), task).network
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-11), found, expected(network))
 
 

@@ -33,6 +33,10 @@ class MAML(NormalisingLearner):
     1707.09835), all starting at `inner_rate`. `reduction="class_sum"` is the sum over classes of the mean cross-entropy
     of each, as in CACTUs, so that the effective rate grows with the number of classes. Where a task has fewer classes
     than the network outputs, the first ones are used.
+
+    Of each inner step the weights alone are kept and its passes are repeated (`mixed_mode_gradient`), so that memory
+    hardly grows with the steps. `rematerialise=False` keeps everything, as plain reverse-mode differentiation does: the
+    same derivatives in several times the memory, for machines on which that is faster.
     """
 
     network: Network
@@ -45,6 +49,7 @@ class MAML(NormalisingLearner):
     adapted: tuple[str, ...] = eqx.field(static=True)
     reduction: Reduction = eqx.field(static=True)
     query_statistics: Statistics = eqx.field(static=True)
+    rematerialise: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -58,6 +63,7 @@ class MAML(NormalisingLearner):
         rates: Rates = "fixed",
         reduction: Reduction = "mean",
         statistics: Statistics = "support",
+        rematerialise: bool = True,
     ):
         """Raises `NopalError` for a rate or a number of steps that is not positive, and for a pattern that names no
         parameter."""
@@ -70,7 +76,7 @@ class MAML(NormalisingLearner):
         self.network, self.running = network, None
         self.inner_rate, self.inner_steps, self.test_steps = inner_rate, inner_steps, test_steps or inner_steps
         self.first_order, self.adapted, self.reduction = first_order, tuple(adapted), reduction
-        self.query_statistics = statistics
+        self.query_statistics, self.rematerialise = statistics, rematerialise
         check_patterns(network, self.adapted)
         initial = {
             "fixed": lambda w: None,
@@ -143,7 +149,8 @@ class MAML(NormalisingLearner):
             network = eqx.combine(adapted, arrays, static)
             return self._reduce(_first(network(support.x)[0], support.target), support)
 
-        gradient = jax.grad(loss) if self.first_order else mixed_mode_gradient(loss)
+        mixed = self.rematerialise and not self.first_order
+        gradient = mixed_mode_gradient(loss) if mixed else jax.grad(loss)
 
         def step(adapted: PyTree, _: None) -> tuple[PyTree, None]:
             slope = gradient(adapted, (arrays, support))

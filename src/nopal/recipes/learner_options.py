@@ -74,13 +74,15 @@ class MAMLOptions(NetworkOptions):
     first_order: bool = False
     """ignore second derivatives: faster, usually a little worse"""
     adapted: tuple[str, ...] = ("*",)
-    """parameters that adapt, as patterns such as *.kernel"""
+    """parameters that adapt, as patterns such as *.kernel; those of a pattern such as !head.* don't"""
     rates: Rates = "fixed"
     """inner rates: fixed, or learned for each tensor or weight"""
     reduction: Reduction = "mean"
     """mean over examples, or the sum over classes of the mean of each, as published"""
     statistics: Statistics = "support"
     """what normalises queries: the support set, all queries together (transductive), or running statistics"""
+    rematerialise: bool = True
+    """repeat the passes of inner steps, so that memory hardly grows with them; otherwise everything is kept"""
 
     def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> MAML:
         """A learner with fresh weights for inputs of `shape`."""
@@ -95,6 +97,7 @@ class MAMLOptions(NetworkOptions):
             rates=self.rates,
             reduction=self.reduction,
             statistics=self.statistics,
+            rematerialise=self.rematerialise,
         )
 
 
