@@ -161,6 +161,23 @@ def test_clipping_limits_every_entry_of_the_gradient():
     np.testing.assert_allclose(optax.tree_utils.tree_get(state, "mu")["w"], [1e3, -1.1, 0.3], rtol=1e-6)
 
 
+def test_annealed_steps_shrink_to_nothing_along_half_a_cosine():
+    """Where the gradient stays the same, every step of Adam is the whole rate; decay shrinks with it."""
+    optimiser, w = make_optimiser(0.1, anneal=4), jnp.array(2.0)
+    state, steps = optimiser.init(w), []
+    for _ in range(5):
+        update, state = optimiser.update(jnp.array(3.0), state, w)
+        steps.append(-float(update))
+    shares = 0.5 * (1 + np.cos(np.pi * np.arange(5) / 4))
+    np.testing.assert_allclose(steps, 0.1 * shares, rtol=1e-5, atol=1e-7)
+    decaying = make_optimiser(0.1, weight_decay=0.5, decay="per_step", fresh=("*",), anneal=4)
+    parameters = {"w": w}
+    state = decaying.init(parameters)
+    for share in shares:
+        update, state = decaying.update({"w": jnp.array(3.0)}, state, parameters)
+        np.testing.assert_allclose(update["w"], -share * (0.1 + 0.5 * 2.0), rtol=1e-5, atol=1e-7)
+
+
 def test_the_first_state_is_a_copy():
     before = learner()
     state = initial_state(before, make_optimiser())

@@ -23,7 +23,7 @@ from nopal.recipes.options import (
     TrainingOptions,
 )
 from nopal.recipes.recipe import Published, Recipe
-from nopal.recipes.running import RECIPES, find_recipe, run_recipe
+from nopal.recipes.running import RECIPES, annealed, find_recipe, run_recipe
 from nopal.recipes.sources import NAMED
 from nopal.runs import read_records
 
@@ -76,6 +76,19 @@ def test_a_trained_row(tmp_path: Path) -> None:
     run(TRAINED, tmp_path, seed=2, resume=True)
     (again,) = read_records(tmp_path / "results")
     assert again["scores"] == record["scores"]
+
+
+def test_a_row_with_annealed_steps_is_another_row(tmp_path: Path) -> None:
+    run(TRAINED, tmp_path)
+    with pytest.raises(NopalError, match="anneal"):
+        run(annealed(TRAINED), tmp_path, resume=True)
+    run(annealed(TRAINED), tmp_path / "annealed")
+    (first,), (second,) = (read_records(folder / "results") for folder in (tmp_path, tmp_path / "annealed"))
+    assert (first["learner"], second["learner"]) == ("Tiny ProtoNets", "Tiny ProtoNets, annealed")
+    assert first["file"] != second["file"]
+    assert second["config"]["training"] == first["config"]["training"] | {"anneal": True}
+    with pytest.raises(NopalError, match="letters-knn meta-trains nothing"):
+        annealed(KNN)
 
 
 def test_a_row_without_training(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def run_recipe(
     encoder: Path | None = None,
     data: Path | None = None,
     validation: bool = False,
+    anneal: bool = False,
     resume: bool = False,
     together: Together = Processes(),
 ) -> None:
@@ -71,6 +72,8 @@ def run_recipe(
         encoder: the file of an encoder that was fitted before, such as one that took hours, in place of a new one
         data: a file of `nopal poses render`, for recipes of poses; rendered from pascal3d_cad.zip by default
         validation: train without the part that is held back and judge on it, to choose hyper-parameters
+        anneal: let meta-training steps shrink to nothing along half a cosine, by which few of them get further; not as
+            published
         resume: go on with an interrupted run
         together: several processes
     """
@@ -98,6 +101,7 @@ def run_recipe(
         base = alone or (out or Path("runs")) / f"{recipe.name}-{budget}"
         folders = {number: Path(f"{base}-{number}") for number in range(seed, seed + seeds)}
         recipe = running.held_back(recipe) if validation else recipe
+        recipe = running.annealed(recipe) if anneal else recipe
         if rounds != 1:
             folder = out or Path(f"{base}-{seed}-rounds")
             records = run_rounds(recipe, budget, folder, results, rounds=rounds, seed=seed, **options)

@@ -54,7 +54,8 @@ def fresh_learner(run: RunFolder) -> MetaLearner:
 def optimiser_of(training: TrainingOptions) -> optax.GradientTransformation:
     """The optimiser that the options of a run ask for."""
     decay = training.weight_decay, training.decay
-    return make_optimiser(training.outer_rate, training.clip, *decay, training.fresh)
+    anneal = training.steps if training.anneal else None
+    return make_optimiser(training.outer_rate, training.clip, *decay, training.fresh, anneal)
 
 
 def calibrated_like(learner: MetaLearner) -> MetaLearner:

@@ -137,6 +137,8 @@ class TrainingOptions:
     """which of the two: times_rate is what PyTorch and optax mean by it, per_step what TensorFlow's contrib meant"""
     fresh: tuple[str, ...] = dataclasses.field(default=(), metadata=LATER)
     """parameters, as patterns such as encoder.*, whose Adam begins anew in every step: an accident in published code"""
+    anneal: bool = dataclasses.field(default=False, metadata=LATER)
+    """let steps shrink to nothing along half a cosine, over all of them; few steps then get further"""
     seed: int = 0
     """of initial weights and tasks"""
 

@@ -89,6 +89,16 @@ def held_back(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, data=recipe.data + VALIDATION, experiment=experiment, published={})
 
 
+def annealed(recipe: Recipe) -> Recipe:
+    """The same with steps that shrink to nothing, whatever their number; raises `NopalError` where nothing is
+    meta-trained."""
+    training = recipe.experiment.training
+    if training is None:
+        raise NopalError(f"The recipe {recipe.name} meta-trains nothing, so there are no steps to anneal.")
+    experiment = dataclasses.replace(recipe.experiment, training=dataclasses.replace(training, anneal=True))
+    return dataclasses.replace(recipe, title=f"{recipe.title}, annealed", experiment=experiment)
+
+
 def judge(
     recipe: Recipe,
     experiment: Experiment,
