@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from nopal.data.poses import PoseSet
+from nopal.data.poses.collecting import RenderOptions
 from nopal.errors import NopalError
 from nopal.recipes.options import Experiment, TrainingOptions, from_plain, to_plain
 from nopal.recipes.pose_data import find_poses
@@ -71,6 +73,30 @@ def test_poses_lie_in_the_data_folder(poses: PoseSet, tmp_path: Path, monkeypatc
     poses.save(tmp_path / "poses.npz")
     assert find_poses().names == poses.names
     assert open_tasks("poses", Experiment(CNP, training=TRAINING, tasks=PoseTasks())).shape == (16, 16, 1)
+
+
+def test_variants_come_from_models_or_from_a_file_that_has_them(
+    poses: PoseSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOPAL_DATA", str(tmp_path))
+    monkeypatch.setenv("NOPAL_CACHE", str(tmp_path / "cache"))
+    poses.save(tmp_path / "poses.npz")
+    with pytest.raises(NopalError, match=r"neither poses\.npz nor pascal3d_cad\.zip"):
+        find_poses(variants=2)  # those in poses.npz have none
+    with pytest.raises(NopalError, match=r"holds 0 variants .* but 2 are asked for; render it .*--variants 2"):
+        find_poses(tmp_path / "poses.npz", variants=2)
+    asked: list[RenderOptions] = []
+
+    def render(models: Path, out: Path, options: RenderOptions) -> None:
+        asked.append(options)
+        dataclasses.replace(poses, made={"variants": 2}).save(out)
+
+    monkeypatch.setattr("nopal.recipes.pose_data.render_file", render)
+    (tmp_path / "pascal3d_cad.zip").touch()
+    for _ in range(2):
+        assert find_poses(variants=2).made["variants"] == 2
+    assert asked == [RenderOptions(variants=2)]
+    assert find_poses(tmp_path / "poses.npz").made == {}
 
 
 def test_names_are_unique() -> None:

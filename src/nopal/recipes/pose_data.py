@@ -22,14 +22,22 @@ FILES = ("poses.npz", "train_data_ins.pkl", "train_data.pkl")
 MODELS = "pascal3d_cad.zip"
 
 
-def find_poses(file: Path | None = None) -> PoseSet:
-    """The poses of `file`; by default those of the data folder: of a file, else of CAD models, which are rendered and
-    kept in the cache folder. Raises `NopalError` where there is neither."""
+def find_poses(file: Path | None = None, variants: int = 0) -> PoseSet:
+    """The poses of `file`; by default those of the data folder: of a file, else of CAD models, which are rendered, with
+    `variants` of those for meta-training, and kept in the cache folder. Raises `NopalError` where there is neither, and
+    for a file with fewer variants."""
     if file:
-        return load_poses(file)
+        poses = load_poses(file)
+        has = poses.made.get("variants", 0)
+        if has < variants:
+            raise NopalError(
+                f"{file} holds {has} variants of an object for meta-training, but {variants} are asked for; render it "
+                f"by `nopal poses render --variants {variants}`."
+            )
+        return poses
     folder = data_folder()
     for name in FILES:
-        if (folder / name).is_file():
+        if not variants and (folder / name).is_file():
             return load_poses(folder / name)
     models = folder / MODELS
     if not models.is_file():
@@ -38,9 +46,10 @@ def find_poses(file: Path | None = None) -> PoseSet:
             f"render CAD_DIR {folder / FILES[0]}`, or put the PASCAL3D+ models there, a folder a class in one zip file."
         )
     stamp = models.stat()
-    rendered = cache_folder() / f"poses-{stamp.st_size}-{stamp.st_mtime_ns}.npz"
+    which = f"-{variants}-variants" if variants else ""
+    rendered = cache_folder() / f"poses-{stamp.st_size}-{stamp.st_mtime_ns}{which}.npz"
     if not rendered.is_file():
-        render_file(models, rendered)
+        render_file(models, rendered, RenderOptions(variants=variants))
     return load_poses(rendered)
 
 

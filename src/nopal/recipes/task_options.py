@@ -67,6 +67,8 @@ class PoseTasks:
     """regress the angle as a number from 0 to 10, as published, or as a point on a circle"""
     augmented: bool = False
     """turn all angles of a meta-training task by the same multiple of 90 degrees, another in each task"""
+    variants: int = dataclasses.field(default=0, metadata=LATER)
+    """further shapes of each meta-training object, see `nopal poses render`"""
     choosing: bool = False
     """to choose hyper-parameters: test on those meta-training objects that are kept for it, train on the others"""
 

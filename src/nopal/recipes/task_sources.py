@@ -109,7 +109,7 @@ def open_tasks(data: str, experiment: Experiment, given: Encoder | None = None, 
             told.sample(jax.random.key(0)).query.x.shape[1:],
         )
     if isinstance(options, PoseTasks):
-        return pose_tasks(options, find_poses(file))
+        return pose_tasks(options, find_poses(file, options.variants))
     return ImageTasks(splits_of(data), options, given)
 
 
