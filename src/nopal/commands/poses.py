@@ -44,7 +44,7 @@ def render(
 
 
 def show(poses: Annotated[Path, arg(metavar="POSES")], out: Out, /) -> None:
-    """Draw a contact sheet of a file of poses: a row for each object, a column for each direction.
+    """Draw a contact sheet of a file of poses: a row for each object (of 100 at most), a column for each direction.
 
     Args:
         poses: an .npz file of `nopal poses render`, or a .pkl file of the original code

@@ -14,12 +14,14 @@ from nopal.data.poses.rendering import Rendered
 from nopal.data.poses.scene import SceneOptions
 from nopal.errors import NopalError
 from nopal.loop import Moment
-from nopal.report import pose_sheet, write_picture
+from nopal.report import evenly, pose_sheet, write_picture
 from nopal.runs import Progress, check_archive
 from nopal.terminal import say
 
 FILES = ("poses.npz", "train_data_ins.pkl", "train_data.pkl")
 MODELS = "pascal3d_cad.zip"
+SHOWN = 100
+"""Objects of a contact sheet."""
 
 
 def find_poses(file: Path | None = None, variants: int = 0) -> PoseSet:
@@ -102,5 +104,6 @@ def render_file(
 
 
 def write_sheet(poses: PoseSet, path: Path) -> Path:
-    """Write the contact sheet of `poses`; raises `NopalError` where that cannot be done."""
+    """Write the contact sheet of `poses`, of many objects of some; raises `NopalError` where that cannot be done."""
+    poses = poses.of(evenly(len(poses), SHOWN))
     return write_picture(pose_sheet(poses.images, poses.angles, poses.names), path)
