@@ -93,7 +93,9 @@ def test_the_same_key_gives_the_same_partitions_whatever_their_number():
 def test_of_several_repeats_each_partition_keeps_its_tightest():
     z, scale = blobs(), scales()
     one_by_one = [fit_kmeans(z, scale, K, key=key) for key in jax.random.split(jax.random.key(0), 3)]
-    found = fit_kmeans(z, scale, K, key=jax.random.key(0), repeats=3)
+    told = []
+    found = fit_kmeans(z, scale, K, key=jax.random.key(0), repeats=3, watch=told.append)
+    assert sum(told) == 3 * len(scale)
     every = np.array([fit.inertia for fit in one_by_one])
     assert (found.inertia == every.min(0)).all()
     for p, best in enumerate(every.argmin(0)):

@@ -44,8 +44,10 @@ def test_of_several_repeats_each_partition_keeps_its_tightest() -> None:
         fit_kmeans_streamed(Z, SCALES, K, key=k, iterations=2, rows_at_once=400).inertia
         for k in jax.random.split(KEY, 2)
     ]
-    found = fit_kmeans_streamed(Z, SCALES, K, key=KEY, iterations=2, rows_at_once=400, repeats=2)
+    told: list[int] = []
+    found = fit_kmeans_streamed(Z, SCALES, K, key=KEY, iterations=2, rows_at_once=400, repeats=2, watch=told.append)
     assert (found.inertia == np.min(every, axis=0)).all()
+    assert sum(told) == 2 * len(SCALES)
 
 
 def test_a_cluster_without_members_restarts_from_the_furthest_row() -> None:

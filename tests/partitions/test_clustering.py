@@ -21,8 +21,9 @@ def pretend(monkeypatch):
     def prepare(*answers):
         calls, rest = [], iter(answers)
 
-        def fit(z, scales, clusters, *, key, repeats):
+        def fit(z, scales, clusters, *, key, repeats, watch):
             calls.append((scales, key))
+            watch(len(scales))
             return KMeans(np.asarray(next(rest), np.int32), None, None, None)
 
         monkeypatch.setattr(clustering, "fit_kmeans", fit)
@@ -67,8 +68,10 @@ GOOD, POOR = np.arange(120) % 4, np.minimum(np.arange(120), 3)  # 30 members eac
 
 
 def test_only_refused_partitions_are_drawn_again_with_another_key(pretend):
-    calls = pretend([POOR, GOOD, POOR], [GOOD, POOR], [GOOD])
-    parts = from_kmeans(Z, clusters=4, partitions=3, min_members=30, min_kept=0.75, key=KEY)
+    calls, seen = pretend([POOR, GOOD, POOR], [GOOD, POOR], [GOOD]), []
+    watch = lambda done, total: seen.append((done, total))  # noqa: E731
+    parts = from_kmeans(Z, clusters=4, partitions=3, min_members=30, min_kept=0.75, key=KEY, watch=watch)
+    assert seen == [(3, 3), (5, 5), (6, 6)]
     assert (parts.assignments == GOOD).all()
     assert [len(scales) for scales, _ in calls] == [3, 2, 1]
     assert (calls[1][0][0] == 1).all()

@@ -68,3 +68,17 @@ def test_what_took_no_time_does_not_count_in_the_rate(clock: list[float], capsys
         progress(moment(300))
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "render  image 300/400  10 images/s  0:10 left"
+
+
+def test_the_whole_may_turn_out_to_be_more(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    screen = io.StringIO()
+    consoles = None, Console(file=screen, force_terminal=True, width=120)
+    for console in consoles:
+        with Progress(0, label="cluster", unit="partition", console=console) as progress:
+            for done, total in ((2, 2), (3, 4)):
+                progress.grow(total)
+                clock[0] += 10.0
+                progress(moment(done))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[1] for line in lines] == ["partition 2/2", "partition 3/4"]
+    assert "partition 3/4" in screen.getvalue()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +41,7 @@ def fit_kmeans(
     tolerance: float = 1e-4,
     candidates: int | None = None,
     repeats: int = 1,
+    watch: Callable[[int], Any] = lambda finished: None,
 ) -> KMeans:
     """Partition p clusters `z * scales[p]`; it depends on its own scales, on `key` and on p, not on the others.
 
@@ -47,12 +49,13 @@ def fit_kmeans(
     k-means++) drawn by squared distance. A partition has converged when its centroids moved, squared and summed, by at
     most `tolerance` times the mean variance of a scaled dimension. A cluster that loses its last member restarts from
     the row furthest from its centroid; it can end empty only where z has fewer distinct rows than clusters. Of
-    `repeats` fits with different seeds the one of least inertia counts.
+    `repeats` fits with different seeds the one of least inertia counts. `watch` is told how many fits are finished,
+    whenever some are.
     Raises `NopalError` for fewer rows than clusters, no clusters, and vectors or scales that are not finite.
     """
     if repeats > 1:
         again = functools.partial(fit_kmeans, z, scales, clusters, iterations=iterations, tolerance=tolerance)
-        fits = [again(key=k, candidates=candidates) for k in jax.random.split(key, repeats)]
+        fits = [again(key=k, candidates=candidates, watch=watch) for k in jax.random.split(key, repeats)]
         return best_of(fits)
     z, scales = np.asarray(z, np.float32), np.asarray(scales, np.float32)
     n = len(z)
@@ -69,10 +72,12 @@ def fit_kmeans(
     group = max(1, min(10, SEEDING // (candidates * n)))
     fit = functools.partial(_fit, clusters=clusters, candidates=candidates)
     keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(len(scales)))
-    parts = [
-        jax.device_get(fit(centred, scales[i : i + group] ** 2, keys[i : i + group], iterations, tolerance))
-        for i in range(0, len(scales), group)
-    ]
+    parts = []
+    for i in range(0, len(scales), group):
+        parts.append(
+            jax.device_get(fit(centred, scales[i : i + group] ** 2, keys[i : i + group], iterations, tolerance))
+        )
+        watch(len(parts[-1][2]))
     assignments, centroids, inertia, used = (np.concatenate(arrays) for arrays in zip(*parts))
     return KMeans(assignments, centroids + mean, inertia, used)
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +33,7 @@ def fit_kmeans_streamed(
     repeats: int = 1,
     rows_at_once: int = ROWS,
     seeding_rows: int = SEEDING_ROWS,
+    watch: Callable[[int], Any] = lambda finished: None,
 ) -> KMeans:
     """What `fit_kmeans` gives, up to rounding, without ever holding more of `z` than a block and the seeding rows.
 
@@ -51,7 +53,12 @@ def fit_kmeans_streamed(
         raise NopalError("A scale is NaN or infinite; leave it out.")
     if repeats > 1:
         again = functools.partial(fit_kmeans_streamed, z, scales, clusters, iterations=iterations, tolerance=tolerance)
-        more = {"candidates": candidates, "rows_at_once": rows_at_once, "seeding_rows": seeding_rows}
+        more = {
+            "candidates": candidates,
+            "rows_at_once": rows_at_once,
+            "seeding_rows": seeding_rows,
+            "watch": watch,
+        }
         return best_of([again(key=k, **more) for k in jax.random.split(key, repeats)])  # type: ignore[arg-type]
     vectors = _Vectors.measured(z, rows_at_once)
     sample = np.arange(n)
@@ -71,6 +78,7 @@ def fit_kmeans_streamed(
         for rows, block in vectors.blocks():
             for fit in going:
                 fit.look(rows, block)
+        watch(sum(fit.last for fit in going))
         going = [fit for fit in going if not fit.last]
         for fit in going:
             fit.move(vectors)

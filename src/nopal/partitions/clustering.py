@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +31,7 @@ def from_kmeans(
     repeats: int = 1,
     rows_at_once: int | None = None,
     key: Key[Array, ""],
+    watch: Callable[[int, int], Any] = lambda done, total: None,
 ) -> Partitions:
     """`partitions` clusterings of the rows of `z` by k-means.
 
@@ -41,7 +43,8 @@ def from_kmeans(
     same scales the tightest counts (published: 10 where there is one partition, else 1; 3 for prototypical networks).
 
     Vectors of more than a gigabyte that a file holds (a NumPy array mapped into memory, as `load_vectors` gives) are
-    read in blocks, and so are any where `rows_at_once` says so; see `fit_kmeans_streamed`.
+    read in blocks, and so are any where `rows_at_once` says so; see `fit_kmeans_streamed`. `watch` is told of how many
+    clusterings so many are done.
 
     Raises `NopalError` for partitions that are never accepted, and where `fit_kmeans` does.
     """
@@ -54,13 +57,21 @@ def from_kmeans(
         z = np.asarray(z, np.float32)
     assignments = np.zeros((partitions, len(z)), np.int32)
     todo = np.arange(partitions)
+    done = total = 0
+
+    def count(finished: int) -> None:
+        nonlocal done
+        done += finished
+        watch(done, total)
+
     for attempt in range(retries + 1):
+        total += repeats * len(todo)
         scale_key, seed_key = jax.random.split(jax.random.fold_in(key, attempt))
         scales = np.array(
             jax.random.uniform(scale_key, (partitions, z.shape[1])) if scaled else jnp.ones((partitions, z.shape[1]))
         )
         scales[0] = 1
-        assignments[todo] = fit(z, scales[todo], clusters, key=seed_key, repeats=repeats).assignments
+        assignments[todo] = fit(z, scales[todo], clusters, key=seed_key, repeats=repeats, watch=count).assignments
         kept = np.array([(np.bincount(assignments[p], minlength=clusters) >= min_members).sum() for p in todo])
         refused = ~(kept > min_kept * clusters) if min_kept > 0 else np.zeros(len(todo), bool)
         if not refused.any():

@@ -19,7 +19,7 @@ from nopal.distributed import check_same, from_first, is_first, several
 from nopal.encoders import Encoder
 from nopal.errors import NopalError
 from nopal.learners.learner import MetaLearner
-from nopal.loop import Hook
+from nopal.loop import Hook, Moment
 from nopal.partitions import Partitions, from_hyperplanes, from_kmeans, from_labels, from_random_labels
 from nopal.recipes.encoding import fit_encoder, is_trained
 from nopal.recipes.loading import calibrated_like, fresh_learner, key_of, keys, optimiser_of, options_of
@@ -35,7 +35,7 @@ from nopal.recipes.task_options import Classes, TaskOptions
 from nopal.recipes.trials import METERED, Trial
 from nopal.recipes.watching import progress_of, refuse_fewer, watched
 from nopal.report import cluster_sheet, contact_sheet
-from nopal.runs import Checkpoints, Every, Interrupts, RunFolder, open_run
+from nopal.runs import Checkpoints, Every, Interrupts, Progress, RunFolder, open_run
 from nopal.runs.packing import pack, unpack
 from nopal.tasks.classification import Classification
 from nopal.training import Tasks, initial_state, train
@@ -58,16 +58,23 @@ def cluster(vectors: Float[np.ndarray, "n d"] | Float[Array, "n d"], options: Pa
             unit=options.unit,
             key=key,
         )
-    return from_kmeans(
-        vectors,
-        clusters=clusters,
-        partitions=options.partitions,
-        scaled=options.scaled,
-        min_members=options.min_members,
-        min_kept=options.min_kept,
-        repeats=options.repeats,
-        key=key,
-    )
+    with Progress(options.partitions * options.repeats, label="cluster", unit="partition") as progress:
+
+        def watch(done: int, total: int) -> None:
+            progress.grow(total)
+            progress(Moment(done, None, {}))
+
+        return from_kmeans(
+            vectors,
+            clusters=clusters,
+            partitions=options.partitions,
+            scaled=options.scaled,
+            min_members=options.min_members,
+            min_kept=options.min_kept,
+            repeats=options.repeats,
+            key=key,
+            watch=watch,
+        )
 
 
 def begin_run(

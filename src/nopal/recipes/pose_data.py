@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 from pathlib import Path
 
 from nopal.data.download import cache_folder, data_folder
@@ -68,16 +66,11 @@ def render_file(
     `out`, and with `pickle` the files of the original code."""
     check_archive(out, models)
     done, views = 0, options.views
-    with contextlib.ExitStack() as stack:
-
-        @functools.cache
-        def progress_of(total: int) -> Progress:
-            stack.close()  # there are more objects than were known
-            return stack.enter_context(Progress(total * views, start=done, label="render", unit="image"))
+    with Progress(0, label="render", unit="image") as progress:
 
         def watch(total: int, rendered: Rendered | None) -> None:
             nonlocal done
-            progress = progress_of(total)
+            progress.grow(total * views)
             if rendered:
                 done += views
                 if rendered.kept or rendered.problem:

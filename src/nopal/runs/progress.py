@@ -66,6 +66,12 @@ class Progress:
             facts.append(f"{_clock((self._total - moment.step) / rate)} left")
         return "  ".join(facts)
 
+    def grow(self, total: int) -> None:
+        """So many steps it is in all, as is known now."""
+        self._total = total
+        if self._bar:
+            self._bar.update(self._task, total=total)
+
     def skip(self, steps: int) -> None:
         """So many of the steps yet to be told of take no time, and don't count in steps per second."""
         step, then = self._begun
