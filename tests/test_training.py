@@ -178,6 +178,11 @@ def test_annealed_steps_shrink_to_nothing_along_half_a_cosine():
         np.testing.assert_allclose(update["w"], -share * (0.1 + 0.5 * 2.0), rtol=1e-5, atol=1e-7)
 
 
+def test_there_is_a_step_to_anneal_over():
+    with pytest.raises(NopalError, match="annealed over 0 steps; expected at least 1"):
+        make_optimiser(anneal=0)
+
+
 def test_the_first_state_is_a_copy():
     before = learner()
     state = initial_state(before, make_optimiser())

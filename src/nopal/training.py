@@ -125,7 +125,7 @@ def make_optimiser(
 
     For the parameters that the patterns `fresh` name, Adam begins anew in every step, as it does by accident in the
     sinusoid notebook of Yin et al.: each moves by the whole rate against the sign of its gradient, however small.
-    Raises `NopalError` where these patterns go together with a schedule.
+    Raises `NopalError` where these patterns go together with a schedule, and for less than one step to anneal over.
 
     `anneal` lets all that moves weights fade to nothing over so many steps, along half a cosine (Loshchilov and Hutter
     2017, arXiv 1608.03983, without restarts; for meta-learning Antoniou et al. 2019, arXiv 1810.09502).
@@ -145,6 +145,8 @@ def make_optimiser(
     parts.append(adam)
     if weight_decay and decay == "per_step":
         parts.append(optax.add_decayed_weights(-weight_decay))
+    if anneal is not None and anneal < 1:
+        raise NopalError(f"Steps are to be annealed over {anneal} steps; expected at least 1.")
     if anneal is not None:
         parts.append(optax.scale_by_schedule(optax.cosine_decay_schedule(1.0, anneal)))
     return parts[0] if len(parts) == 1 else optax.chain(*parts)

@@ -40,3 +40,6 @@ def test_each_pattern_must_name_something():
     check_patterns(TREE, ("*.bias", "net.*", "!rates.*"))
     with pytest.raises(NopalError, match=r"No parameter is named 'count'; this network has net\.layers\.0\.kernel, "):
         check_patterns(TREE, ("*", "count"))
+    for patterns in (("!*kernel",), ("*bias", "!net.*")):
+        with pytest.raises(NopalError, match="choose no parameter; begin with those that do"):
+            check_patterns(TREE, patterns)

@@ -78,25 +78,32 @@ def test_poses_lie_in_the_data_folder(poses: PoseSet, tmp_path: Path, monkeypatc
 def test_variants_come_from_models_or_from_a_file_that_has_them(
     poses: PoseSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("NOPAL_DATA", str(tmp_path))
+    monkeypatch.setenv("NOPAL_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("NOPAL_CACHE", str(tmp_path / "cache"))
-    poses.save(tmp_path / "poses.npz")
-    with pytest.raises(NopalError, match=r"neither poses\.npz nor pascal3d_cad\.zip"):
-        find_poses(variants=2)  # those in poses.npz have none
-    with pytest.raises(NopalError, match=r"holds 0 variants .* but 2 are asked for; render it .*--variants 2"):
-        find_poses(tmp_path / "poses.npz", variants=2)
-    asked: list[RenderOptions] = []
+    file = poses.save(tmp_path / "data" / "poses.npz")
+    for asked in (None, file):
+        with pytest.raises(NopalError, match=r"holds 0 variants .* but 2 are asked for; render it .*--variants 2"):
+            find_poses(asked, variants=2)
+    rendered: list[RenderOptions] = []
+    names = ("thing/0", "thing/1", "thing/0~1", "thing/0~2", "thing/4", "thing/5~7")
+    varied = dataclasses.replace(poses, names=names, made={"variants": 2})
 
     def render(models: Path, out: Path, options: RenderOptions) -> None:
-        asked.append(options)
-        dataclasses.replace(poses, made={"variants": 2}).save(out)
+        rendered.append(options)
+        varied.save(out)
 
     monkeypatch.setattr("nopal.recipes.pose_data.render_file", render)
-    (tmp_path / "pascal3d_cad.zip").touch()
+    (tmp_path / "data" / "pascal3d_cad.zip").touch()
     for _ in range(2):
-        assert find_poses(variants=2).made["variants"] == 2
-    assert asked == [RenderOptions(variants=2)]
-    assert find_poses(tmp_path / "poses.npz").made == {}
+        assert find_poses(variants=2).names == names
+    assert rendered == [RenderOptions(variants=2)]
+    assert find_poses(variants=0).names == poses.names
+    varied.save(file)
+    assert find_poses(variants=2).names == names
+    assert len(rendered) == 1
+    assert find_poses(variants=1).names == ("thing/0", "thing/1", "thing/0~1", "thing/4", "thing/5~7")
+    fewest = find_poses(file)
+    assert (fewest.variants, fewest.names) == (0, ("thing/0", "thing/1", "thing/4", "thing/5~7"))
 
 
 def test_names_are_unique() -> None:

@@ -83,6 +83,8 @@ def test_a_row_with_annealed_steps_is_another_row(tmp_path: Path) -> None:
     with pytest.raises(NopalError, match="anneal"):
         run(annealed(TRAINED), tmp_path, resume=True)
     run(annealed(TRAINED), tmp_path / "annealed")
+    with pytest.raises(NopalError, match=r"training\.steps"):
+        run(annealed(TRAINED), tmp_path / "annealed", steps=5, resume=True)
     (first,), (second,) = (read_records(folder / "results") for folder in (tmp_path, tmp_path / "annealed"))
     assert (first["learner"], second["learner"]) == ("Tiny ProtoNets", "Tiny ProtoNets, annealed")
     assert first["file"] != second["file"]

@@ -170,14 +170,17 @@ def test_a_results_page_needs_records():
 
 
 def test_budgets_and_times_in_words():
-    assert budget_text({"steps": 0, "published_steps": None}) == "no training"
-    assert budget_text({"steps": 1500, "published_steps": None}) == "1,500 steps"
+    assert budget_text({"budget": {"steps": 0, "published_steps": None}}) == "no training"
+    record = {"budget": {"steps": 1500, "published_steps": None}}
+    assert budget_text(record) == "1,500 steps"
+    assert budget_text(record | {"config": {"training": {"anneal": True}}}) == "1,500 steps, annealed"
+    assert budget_text(record | {"config": {"training": None}}) == "1,500 steps"
     assert [time_text(s) for s in (45.2, 671.2, 5106.0)] == ["45 s", "11 min", "1 h 25 min"]
 
 
 def test_budget_with_other_batches() -> None:
     budget = {"steps": 400, "published_steps": 30_000, "tasks_per_step": 4, "published_tasks_per_step": 10}
-    assert budget_text(budget) == "400 of 30,000 steps, 4 of 10 tasks each"
+    assert budget_text({"budget": budget}) == "400 of 30,000 steps, 4 of 10 tasks each"
 
 
 def test_errors_the_shorter_way_round_stand_behind_the_published_ones_and_are_explained():

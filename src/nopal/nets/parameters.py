@@ -31,13 +31,19 @@ def split_parameters(tree: PyTree, patterns: Sequence[str]) -> tuple[PyTree, PyT
 
 
 def check_patterns(tree: PyTree, patterns: Sequence[str]) -> None:
-    """Raises `NopalError` for a pattern that names no floating-point array, unless it only leaves some out."""
+    """Raises `NopalError` for a pattern that names no floating-point array, unless it only leaves some out, and for
+    patterns that leave out all that they name."""
     names = parameter_names(tree)
     for pattern in patterns:
         if not pattern.startswith("!") and not any(_fits(name, (pattern,)) for name in names):
             raise NopalError(
                 f"No parameter is named {pattern!r}; this network has {', '.join(names)}: choose some of those."
             )
+    if patterns and not parameter_names(split_parameters(tree, patterns)[0]):
+        raise NopalError(
+            f"The patterns {', '.join(patterns)} choose no parameter; begin with those that do, such as '*', before "
+            "those that leave some out."
+        )
 
 
 def _fits(name: str, patterns: Sequence[str]) -> bool:

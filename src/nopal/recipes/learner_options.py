@@ -81,7 +81,7 @@ class MAMLOptions(NetworkOptions):
     """mean over examples, or the sum over classes of the mean of each, as published"""
     statistics: Statistics = "support"
     """what normalises queries: the support set, all queries together (transductive), or running statistics"""
-    rematerialise: bool = True
+    rematerialise: bool = dataclasses.field(default=True, metadata=LATER)
     """repeat the passes of inner steps, so that memory hardly grows with them; otherwise everything is kept"""
 
     def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> MAML:

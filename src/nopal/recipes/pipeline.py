@@ -92,8 +92,9 @@ def begin_run(
     they come from.
 
     `every` is the number of steps between checkpoints and log lines. With `resume`, the run that is there goes on,
-    perhaps for more steps and, as long as there are no partitions, with other options for those. Raises `NopalError`
-    for a folder that is in use or can't be written, and for options that make no learner, before anything is written.
+    perhaps for more steps (unless they are annealed) and, as long as there are no partitions, with other options for
+    those. Raises `NopalError` for a folder that is in use or can't be written, and for options that make no learner,
+    before anything is written.
     """
     check_positive(learner, "filters", "epsilon")
     check_positive(training, "tasks_per_step", "steps", "outer_rate", "clip", "weight_decay")
@@ -106,7 +107,7 @@ def begin_run(
     if tasks != Classes():
         choices["tasks"] = to_plain(tasks)
     config = choices | {"shape": shape, "made": made, "every": every}
-    may_differ = ["training.steps"]
+    may_differ = [] if training.anneal else ["training.steps"]  # a stretched cosine would rise again
     if not (Path(path) / "partitions.npz").exists():
         may_differ += [f"made.partitions.{field.name}" for field in dataclasses.fields(PartitionOptions)]
     return open_run(path, config, resume=resume, may_differ=may_differ)

@@ -23,23 +23,21 @@ SHOWN = 100
 
 
 def find_poses(file: Path | None = None, variants: int = 0) -> PoseSet:
-    """The poses of `file`; by default those of the data folder: of a file, else of CAD models, which are rendered, with
-    `variants` of those for meta-training, and kept in the cache folder. Raises `NopalError` where there is neither, and
-    for a file with fewer variants."""
-    if file:
-        poses = load_poses(file)
-        has = poses.made.get("variants", 0)
-        if has < variants:
-            raise NopalError(
-                f"{file} holds {has} variants of an object for meta-training, but {variants} are asked for; render it "
-                f"by `nopal poses render --variants {variants}`."
-            )
-        return poses
-    folder = data_folder()
-    for name in FILES:
-        if not variants and (folder / name).is_file():
-            return load_poses(folder / name)
+    """The poses of `file`, with so many `variants` of objects for meta-training; by default those of the data folder:
+    of a file that has as many, else of CAD models, which are rendered and kept in the cache folder. Raises `NopalError`
+    where there is neither, and for a file with fewer variants."""
+    folder, lacking = data_folder(), None
+    for path in [file] if file else [folder / name for name in FILES if (folder / name).is_file()]:
+        poses = load_poses(path)
+        if poses.variants >= variants:
+            return poses.with_variants(variants)
+        lacking = lacking or (path, poses.variants)
     models = folder / MODELS
+    if lacking and (file or not models.is_file()):
+        raise NopalError(
+            f"{lacking[0]} holds {lacking[1]} variants of an object for meta-training, but {variants} are asked for; "
+            f"render it by `nopal poses render --variants {variants}`."
+        )
     if not models.is_file():
         raise NopalError(
             f"There is neither {FILES[0]} nor {MODELS} in {folder}: render CAD models of your own by `nopal poses "
@@ -97,6 +95,7 @@ def render_file(
 
 
 def write_sheet(poses: PoseSet, path: Path) -> Path:
-    """Write the contact sheet of `poses`, of many objects of some; raises `NopalError` where that cannot be done."""
+    """Write the contact sheet of `poses`, of more than `SHOWN` objects an even choice; raises `NopalError` where that
+    cannot be done."""
     poses = poses.of(evenly(len(poses), SHOWN))
     return write_picture(pose_sheet(poses.images, poses.angles, poses.names), path)

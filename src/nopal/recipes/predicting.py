@@ -94,7 +94,7 @@ def draw_predictions(
     it what the learner is. `file` is one of rendered poses. Of several processes all take part, and the first writes.
     """
     split = split or judged_on(tasks)
-    poses = find_poses(file)
+    poses = find_poses(file, 0 if file else tasks.variants)
     size, seen = poses.images.shape[2:4], learner.shape[:2] if isinstance(learner, MetaLearner) else None
     if seen and size != seen:
         raise NopalError(

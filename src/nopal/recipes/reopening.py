@@ -9,7 +9,7 @@ from nopal.recipes.loading import options_of, tasks_of
 from nopal.recipes.options import Experiment
 from nopal.recipes.recipe import Difficulty, Recipe
 from nopal.recipes.rounds import first_round
-from nopal.recipes.running import find_recipe
+from nopal.recipes.running import annealed, find_recipe
 from nopal.recipes.sources import name_of
 from nopal.recipes.task_options import Classes, PoseTasks
 from nopal.recipes.task_sources import VALIDATION, TaskSource, open_tasks
@@ -48,10 +48,13 @@ def origin_of(run: RunFolder, source: str | None = None) -> Origin:
     tasks, name = tasks_of(run), run.config["made"].get("recipe")
     if name and source is None:
         recipe = find_recipe(first_round(name))
+        recipe = annealed(recipe) if training.anneal else recipe
         made = dataclasses.replace(recipe.experiment, learner=learner, training=training, tasks=tasks)
         held_back = isinstance(tasks, PoseTasks) and tasks.choosing
         return Origin(made, recipe, recipe.data + VALIDATION if held_back else recipe.data)
     experiment = Experiment(learner, training=training, tasks=tasks)
     if isinstance(tasks, PoseTasks):
+        if source:
+            experiment = dataclasses.replace(experiment, tasks=dataclasses.replace(tasks, variants=0))
         return Origin(experiment, None, name_of(source) if source else "poses", Path(source) if source else None)
     return Origin(experiment, None, "")

@@ -51,7 +51,5 @@ def _measured(recipe: Recipe, value: float, data: str, records: Sequence[dict[st
         for row in rows_over_seeds(group):
             for column, score in scores_of(row).items():
                 if column == (way, shot, measure_of(way)):
-                    found.append(
-                        (budget_text(group[0]["budget"]), Point(value, score["mean"], score["ci95"], diverged))
-                    )
+                    found.append((budget_text(group[0]), Point(value, score["mean"], score["ci95"], diverged)))
     return found

@@ -32,7 +32,7 @@ from nopal.runs.files import write_text
 INTRO = (
     "Made by `nopal table` from the records of real runs: every number is what a run measured, at the budget that its "
     "row states. Where that is far from the published budget, so may the number be, in either direction: only rows at "
-    "the published budget are reproductions. A dash stands where a published row was not run here."
+    "the published budget, and not annealed, are reproductions. A dash stands where a published row was not run here."
 )
 SWEEP = (
     "Dots are measured, with their 95% intervals over test tasks (of several seeds, with the standard deviation "

@@ -62,7 +62,7 @@ def ablation_table(records: Sequence[Record]) -> str:
                 continue
             scores = {record["seed"]: record["scores"][place] for record in of_seeds}
             learner, points = of_seeds[0]["learner"], score["points"]
-            variant = Variant(learner, budget_text(budget), points, choices, others, scores)
+            variant = Variant(learner, budget_text(of_seeds[0]), points, choices, others, scores)
             key = -budget["steps"], -training["tasks_per_step"], family, points
             groups.setdefault(key, []).append(variant)
     lines = []

@@ -78,19 +78,21 @@ def rows_of(record: Record) -> list[Row]:
                 f"one of {', '.join(STATISTICS)}, and transductive true for that word alone: run it again."
             )
         kinds.setdefault(kind, []).append(score)
-    details = {"budget": budget_text(record["budget"])}
+    details = {"budget": budget_text(record)}
     return [Row(record["learner"], scores, kind, details) for kind, scores in kinds.items()]
 
 
-def budget_text(budget: Mapping[str, Any]) -> str:
-    """For instance '3,000 of 30,000 steps', where the second number is the published one; and the same for the tasks of
-    a step, where they differ."""
+def budget_text(record: Record) -> str:
+    """For instance '3,000 of 30,000 steps', where the second number is the published one; the same for the tasks of a
+    step, where they differ; and whether steps were annealed."""
+    budget, training = record["budget"], record.get("config", {}).get("training") or {}
     steps, published = budget.get("steps"), budget.get("published_steps")
     if not steps:
         return "no training"
     text = f"{steps:,} of {published:,} steps" if published else f"{steps:,} steps"
     tasks = budget.get("tasks_per_step")
-    return f"{text}, {tasks} of {budget['published_tasks_per_step']} tasks each" if tasks else text
+    text += f", {tasks} of {budget['published_tasks_per_step']} tasks each" if tasks else ""
+    return f"{text}, annealed" if training.get("anneal") else text
 
 
 def by_seed(records: Sequence[Record]) -> list[list[Record]]:

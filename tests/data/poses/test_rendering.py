@@ -129,6 +129,18 @@ def test_variants_of_models_for_training_are_other_shapes_from_other_angles(
     assert (stronger.images[4:] != poses.images[4:]).any(axis=(2, 3)).any(axis=1).all()
 
 
+def test_a_model_named_like_a_variant_is_refused_before_any_variant_is_drawn(
+    opengl: str, cad: Path, tmp_path: Path
+) -> None:
+    root, out = shutil.copytree(cad, tmp_path / "cad"), tmp_path / "poses.npz"
+    for model in list(root.rglob("*.off")):
+        shutil.copy(model, model.with_stem(f"{model.stem}~1"))
+    with pytest.raises(NopalError, match=r"~1 in .*cad is named like a variant; rename it"):
+        render(root, out, variants=1)
+    assert not out.exists()
+    assert len(render(root, out).poses) == 8
+
+
 def test_what_cannot_be_written_stops_the_run(opengl: str, cad: Path, tmp_path: Path) -> None:
     (tmp_path / "poses.npz.partial").write_text("a file where a folder is needed")
     with pytest.raises(NopalError, match=r"cannot be written \(.*\)"):

@@ -81,6 +81,20 @@ class PoseSet:
             raise NopalError(f"None of the {len(self)} objects is for {which}; choose another part, or other objects.")
         return self.of(rows)
 
+    @property
+    def variants(self) -> int:
+        """How many further shapes there are of objects for meta-training."""
+        return int(self.made.get("variants", 0))
+
+    def with_variants(self, most: int) -> PoseSet:
+        """The same without the further shapes of an object beyond the first `most`."""
+        if most >= self.variants:
+            return self
+        parts = [name.rpartition("~") for name in self.names]
+        surplus = [base in self.names and number.isdigit() and int(number) > most for base, _, number in parts]
+        some = self.of(np.flatnonzero(np.logical_not(surplus)))
+        return dataclasses.replace(some, made=self.made | {"variants": most})
+
     def of(self, rows: Int[np.ndarray, "chosen"]) -> PoseSet:
         """The objects of these numbers."""
         return PoseSet(

@@ -113,6 +113,9 @@ def render_poses(
         for number in range(1, options.variants + 1)
         if parts.get(model.name) == ("train", False)
     ]
+    for model in variants:
+        if model.name in rendered:
+            raise NopalError(f"{model.name} in {root} is named like a variant; rename it, or render without variants.")
     if variants:
         warped = draw(variants)
         parts |= dict.fromkeys(warped, ("train", False))

@@ -170,8 +170,9 @@ def stand(mesh: Mesh, centre: Centre = "true") -> tuple[Mesh, Float[np.ndarray, 
 
 def warp(mesh: Mesh, strength: float, random: np.random.Generator) -> Mesh:
     """The mesh bent along with its bounding box, whose corners move in each direction by up to `strength` of the box's
-    side there: free-form deformation with a single cell (Sederberg and Parry, SIGGRAPH 1986). Below 0.5 nothing is
-    turned inside out."""
+    side there: free-form deformation with a single cell (Sederberg and Parry, SIGGRAPH 1986). Below 0.5 opposite sides
+    of the box never change places, and at 0.2 corners are practically never turned inside out (of random moves at 0.4
+    about every eighth)."""
     low, side = mesh.vertices.min(axis=0), np.ptp(mesh.vertices, axis=0)
     place = (mesh.vertices - low) / np.where(side > 0, side, 1)
     x, y, z = np.moveaxis(np.stack([1 - place, place], axis=-1), 1, 0)

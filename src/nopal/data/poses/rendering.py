@@ -83,8 +83,6 @@ def render_models(models: Sequence[Model], work: Work, processes: int = 0) -> Ge
     """
     if processes < 0:
         raise NopalError(f"The number of processes is {processes}; expected at least 1, or 0 for one a core.")
-    if work.views < 1 or work.seed < 0:
-        raise NopalError(f"{work.views} views with the seed {work.seed} are asked for; expected at least 1 and 0.")
     work.scene.check()
     backend = find_backend()
     processes = min(processes or _cores(), len(models))
