@@ -15,13 +15,16 @@ from rich.console import Console
 from nopal.cli import run
 from nopal.data.poses import PoseSet
 from nopal.learners.learner import Learner
+from nopal.recipes.loading import load
 from nopal.recipes.options import Experiment, ProtoNetOptions, TrainingOptions
 from nopal.recipes.pipeline import begin_run
-from nopal.recipes.predicting import predict_poses
+from nopal.recipes.predicting import draw_predictions, predict_poses
 from nopal.recipes.recipe import Recipe
 from nopal.recipes.regularised_options import CNPOptions, FeatureOptions, RegularisedOptions
+from nopal.recipes.reopening import origin_of
 from nopal.recipes.running import run_recipe
 from nopal.recipes.task_options import PoseTasks
+from nopal.runs import load_run
 from nopal.tasks.poses import Poses
 
 KEY = jax.random.key(0)
@@ -149,3 +152,25 @@ def test_refused(
     assert error.startswith("nopal: ")
     assert said in error
     assert len(error.splitlines()) == 1
+
+
+def test_pictures_show_the_variants_that_a_run_was_trained_on_unless_a_file_is_given(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Path | None, int]] = []
+
+    def find(file: Path | None = None, variants: int = 0) -> PoseSet:
+        asked.append((file, variants))
+        return poses(24)
+
+    monkeypatch.setattr("nopal.recipes.predicting.find_poses", find)
+    for file in (None, place / "poses.npz"):
+        draw_predictions(load(place / "run"), PoseTasks(variants=3), 2, "It", tmp_path / "picture.png", file=file)
+    assert asked == [(None, 3), (place / "poses.npz", 0)]
+
+
+def test_a_file_of_a_person_needs_no_variants(tmp_path: Path) -> None:
+    training = TrainingOptions(way=1, shot=2, query=2)
+    begin_run(tmp_path / "run", (24, 24, 1), SMALL, training, tasks=PoseTasks(variants=3), made={})
+    origin = origin_of(load_run(tmp_path / "run"), str(poses(24).save(tmp_path / "own.npz")))
+    assert origin.open().shape == (24, 24, 1)
