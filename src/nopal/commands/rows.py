@@ -72,8 +72,7 @@ def run_recipe(
         encoder: the file of an encoder that was fitted before, such as one that took hours, in place of a new one
         data: a file of `nopal poses render`, for recipes of poses; rendered from pascal3d_cad.zip by default
         validation: train without the part that is held back and judge on it, to choose hyper-parameters
-        anneal: let meta-training steps shrink to nothing along half a cosine, by which few of them get further; not as
-            published
+        anneal: let meta-training steps shrink to nothing along half a cosine; not as published
         resume: go on with an interrupted run
         together: several processes
     """

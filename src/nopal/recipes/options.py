@@ -138,7 +138,7 @@ class TrainingOptions:
     fresh: tuple[str, ...] = dataclasses.field(default=(), metadata=LATER)
     """parameters, as patterns such as encoder.*, whose Adam begins anew in every step: an accident in published code"""
     anneal: bool = dataclasses.field(default=False, metadata=LATER)
-    """let steps shrink to nothing along half a cosine, over all of them; few steps then get further"""
+    """let steps shrink to nothing along half a cosine, over all of them"""
     seed: int = 0
     """of initial weights and tasks"""
 
