@@ -16,6 +16,16 @@ from nopal.numerics.kmeans import fit_kmeans
 N, D, K, P = 900, 8, 30, 5
 
 
+@pytest.fixture(autouse=True, scope="module", params=[kmeans.FEW, 0], ids=["few", "many"])
+def kind(request):
+    """Everything holds where all clusters are compared, and where those that moved are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kmeans, "FEW", request.param)
+        jax.clear_caches()
+        yield
+    jax.clear_caches()
+
+
 def blobs(n=N, d=D, classes=K, seed=0):
     random = np.random.default_rng(seed)
     return (random.normal(size=(classes, d))[np.arange(n) % classes] + 0.5 * random.normal(size=(n, d))).astype(

@@ -18,6 +18,7 @@ from nopal.errors import NopalError
 SEEDING = 1 << 24  # distances held at once while seeding: 64 MiB, several times over
 SEARCH = 1 << 18  # distances held at once while searching: 1 MiB stays in a core's cache
 STRIP = 32  # centroids compared with every row at once
+FEW = 64  # of no more clusters all are compared: finding out which moved costs more
 BIN = 128  # rows in a bin of the sampling by weight
 
 
@@ -206,6 +207,8 @@ def reassign(
         # Two plain reductions; XLA's argmin takes twice as long on a CPU.
         return jnp.where(distance <= least, centroids[:, None], k).min(0), least
 
+    if k <= FEW:
+        return closest(jnp.arange(k, dtype=jnp.int32), z)
     own = norms[state.cluster] + jnp.sum(z * weighted[state.cluster], 1)
     count = state.moved.sum()
     away = state.moved[state.cluster] & (own > state.near)
@@ -235,7 +238,7 @@ def reassign(
 
 def sum_by_cluster(z: Float[Array, "n d"], cluster: Int32[Array, "n"], k: int) -> Float[Array, "k d"]:
     """Sum of the rows of each cluster, in an order that doesn't change from run to run."""
-    if jax.default_backend() == "cpu":
+    if jax.default_backend() == "cpu" and k > FEW:
         return jnp.zeros((k, z.shape[1])).at[cluster].add(z)
     return lax.dot(jax.nn.one_hot(cluster, k, axis=0), z, precision="highest")
 
