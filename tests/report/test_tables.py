@@ -174,7 +174,10 @@ def test_budgets_and_times_in_words():
     record = {"budget": {"steps": 1500, "published_steps": None}}
     assert budget_text(record) == "1,500 steps"
     assert budget_text(record | {"config": {"training": {"anneal": True}}}) == "1,500 steps, annealed"
-    assert budget_text(record | {"config": {"training": None}}) == "1,500 steps"
+    assert budget_text(record | {"config": {"training": None, "partitions": None}}) == "1,500 steps"
+    for count, told in ((1, "1 partition"), (20, "20 partitions")):
+        config = {"training": {"way": 5}, "partitions": {"partitions": count}}
+        assert budget_text(record | {"config": config}) == f"1,500 steps, {told}"
     assert [time_text(s) for s in (45.2, 671.2, 5106.0)] == ["45 s", "11 min", "1 h 25 min"]
 
 

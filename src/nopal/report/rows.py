@@ -84,14 +84,17 @@ def rows_of(record: Record) -> list[Row]:
 
 def budget_text(record: Record) -> str:
     """For instance '3,000 of 30,000 steps', where the second number is the published one; the same for the tasks of a
-    step, where they differ; and whether steps were annealed."""
-    budget, training = record["budget"], record.get("config", {}).get("training") or {}
+    step, where they differ; how many partitions tasks were made from; and whether steps were annealed."""
+    budget, config = record["budget"], record.get("config", {})
+    training, clustering = config.get("training") or {}, config.get("partitions") or {}
     steps, published = budget.get("steps"), budget.get("published_steps")
     if not steps:
         return "no training"
     text = f"{steps:,} of {published:,} steps" if published else f"{steps:,} steps"
     tasks = budget.get("tasks_per_step")
     text += f", {tasks} of {budget['published_tasks_per_step']} tasks each" if tasks else ""
+    count = clustering.get("partitions")
+    text += f", {count:,} partition{'s' if count > 1 else ''}" if count and training else ""
     return f"{text}, annealed" if training.get("anneal") else text
 
 
