@@ -47,6 +47,17 @@ def test_a_record_comes_back(tmp_path: Path) -> None:
     assert read_records(tmp_path)[1] == first
 
 
+def test_a_record_of_another_configuration_loses_nothing(tmp_path: Path) -> None:
+    names = []
+    for rate in (0.25, 0.5, 0.25, 0.5, 1.0):
+        names.append(write_record(tmp_path, a_record(config={"inner_rate": rate, "steps": (1, 2)})).name)
+    first, second, third = (f"cactus-maml-3000-steps-seed-0{number}.json" for number in ("", "-2", "-3"))
+    assert names == [first, second, first, second, third]
+    assert len(read_records(tmp_path)) == 3
+    (tmp_path / "omniglot-cactus-maml" / first).write_text("the power went")
+    assert write_record(tmp_path, a_record()).name == "cactus-maml-3000-steps-seed-0-4.json"
+
+
 def test_a_record_may_have_a_whole_reading_of_the_meter(tmp_path: Path) -> None:
     scores = {"right": 99.0, "before": None, "shuffled": 98.0, "foreign": 20.0, "guess": 20.0}
     reading = scores | {"metric": "accuracy", "tasks": 100, "reliance": 0.01, "low": 0.0, "high": 0.02}

@@ -6,6 +6,8 @@ import csv
 import dataclasses
 import datetime
 import io
+import itertools
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -116,13 +118,26 @@ def make_record(
 def write_record(folder: str | Path, record: Mapping[str, Any], run: str | None = None) -> Path:
     """Write `<folder>/<recipe>/<run>.json` and return its path.
 
-    The default `run` names learner, steps and seed, so the same run made again takes the place of the old one. Raises
-    `NopalError` where the record is not complete or names a path of this machine.
+    The default `run` names learner, steps and seed. The same run made again takes the place of the old one; one of
+    another configuration does not, and gets a number behind its name. Raises `NopalError` where the record is not
+    complete or names a path of this machine.
     """
     record = {name: value for name, value in record.items() if name != "file"}
     _check(record, "The record")
-    run = run or f"{record['learner']} {record['budget']['steps']} steps seed {record['seed']}"
-    return write_json(Path(folder) / _slug(record["recipe"]) / f"{_slug(run)}.json", record)
+    of_recipe = Path(folder) / _slug(record["recipe"])
+    if run:
+        return write_json(of_recipe / f"{_slug(run)}.json", record)
+    name = _slug(f"{record['learner']} {record['budget']['steps']} steps seed {record['seed']}")
+    paths = (of_recipe / f"{name}{f'-{number}' if number > 1 else ''}.json" for number in itertools.count(1))
+    return write_json(next(path for path in paths if not path.exists() or _is_of(path, record["config"])), record)
+
+
+def _is_of(path: Path, config: Mapping[str, Any]) -> bool:
+    """Whether a file holds a record of that configuration."""
+    try:
+        return read_json(path).get("config") == json.loads(json.dumps(config))
+    except NopalError:  # damaged, and still not ours to write over
+        return False
 
 
 def read_records(folder: str | Path) -> list[dict[str, Any]]:
