@@ -61,13 +61,15 @@ def test_only_the_direction_of_a_point_is_decoded():
 
 @pytest.mark.parametrize("length", [0.0, 0.3, 0.9, 0.98])
 @pytest.mark.parametrize("angle", [0.1, 1.5, 3.0, 5.9])
-def test_the_number_expected_on_a_circle_is_the_mean_of_a_wrapped_normal(length, angle):
-    """A mean resultant of `length` is that of normal angles of variance -2 log(length)."""
+def test_the_number_expected_on_a_circle_is_the_mean_of_normal_angles_and_of_any(length, angle):
+    """With their variance, -2 log(.99), as many normal angles as make the mean point have this length."""
     point = jnp.array([[length * math.sin(angle), length * math.cos(angle)]])
-    deviation = math.sqrt(-2 * math.log(length)) if length else 1e3
-    angles = angle + deviation * norm.ppf((np.arange(200_000) + 0.5) / 200_000)
-    mean = (angles % (2 * math.pi)).mean() * 10 / (2 * math.pi)
-    np.testing.assert_allclose(Circular(10.0).expected(point), [[mean]], atol=2e-3)
+    ranks = (np.arange(200_000) + 0.5) / 200_000
+    angles = angle + math.sqrt(-2 * math.log(0.99)) * norm.ppf(ranks)
+    share = length / math.hypot(np.sin(angles).mean(), np.cos(angles).mean())
+    assert 0 <= share <= 1
+    near, any_place = (angles % (2 * math.pi)).mean() * 10 / (2 * math.pi), 5.0
+    np.testing.assert_allclose(Circular(10.0).expected(point), [[share * near + (1 - share) * any_place]], atol=2e-3)
 
 
 def test_points_on_and_outside_the_circle_are_expected_where_they_point_to_but_near_the_seam():

@@ -85,7 +85,7 @@ class Gaussian:
         return mean.mean(0)
 
 
-_TERMS, _LONGEST = 48, 0.99  # a spread of 8 degrees at least, of which so many terms leave out nothing
+_TERMS, _RESULTANT = 48, 0.99  # a normal spread of 8 degrees; so many terms of its series leave out nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,18 +125,19 @@ class Circular:
     def expected(self, point: Float[Array, "m 2"]) -> Float[Array, "m 1"]:
         """The number in [0, turn) whose expected squared error is least, as on a line.
 
-        A point inside the circle stands for a wrapped normal distribution around its direction, the wider the nearer it
-        is to the centre. Of that this is the mean number: far from 0 the direction itself, near 0, where some of it
-        lies on either side, a number in between. Its spread counts as 8 degrees at least: a bet on the wrong side of 0
-        costs nearly a whole turn, and on objects held back learners of poses were surer than they had reason to be. The
+        A point inside the circle stands for its direction, give or take 8 degrees, or, the likelier the nearer it is to
+        the centre, for any place at all: a mixture of a wrapped normal and a uniform distribution whose mean is that
+        point. Of that this is the mean number: far from 0 nearly the direction, near 0, where some of it lies on either
+        side, a number in between. A wrapped normal alone with the point's length does worse: on objects held back the
+        points of learners of poses had a median length of .94, as if wrong by 20 degrees, and were wrong by 5. The
         Fourier series of the mean is summed (Mardia & Jupp, Directional Statistics, 2000, section 3.5.7, has that of
         the density).
         """
         n = jnp.arange(1, _TERMS + 1)
-        length = jnp.minimum(jnp.linalg.norm(point, axis=1, keepdims=True), _LONGEST)
+        sure = jnp.minimum(jnp.linalg.norm(point, axis=1, keepdims=True) / _RESULTANT, 1.0)
         direction = jnp.arctan2(point[:, :1], point[:, 1:])
-        series = jnp.sum(length ** (n**2) * jnp.sin(n * direction) / n, axis=1, keepdims=True)
-        return self.turn * (0.5 - series / math.pi)
+        series = jnp.sum(_RESULTANT ** (n**2) * jnp.sin(n * direction) / n, axis=1, keepdims=True)
+        return self.turn * (0.5 - sure * series / math.pi)
 
     def encode(self, y: Float[Array, "m 1"]) -> Float[Array, "m 2"]:
         """Points on the unit circle, for learners that read labels as inputs."""
