@@ -38,9 +38,9 @@ def read_archive(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
     except FileNotFoundError:
         raise NopalError(f"There is no file {path}; a file of {kind!r} was expected there.") from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        why = "no .npz file" if "pickle" in str(error) else f"{type(error).__name__}: {error}"
         raise NopalError(
-            f"{path} is damaged or was not written by Nopal ({type(error).__name__}: {error}); expected a .npz file of "
-            f"{kind!r}: make it again."
+            f"{path} is damaged or was not written by Nopal ({why}); expected a .npz file of {kind!r}: make it again."
         ) from None
     if found != kind:
         raise NopalError(f"{path} holds {found!r} where {kind!r} was expected; give the right file or make it again.")

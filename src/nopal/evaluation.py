@@ -65,6 +65,12 @@ class Scores:
         return f"{text} ({self.diverged} of {len(self.values)} tasks diverged)" if self.diverged else text
 
 
+def check_episodes(episodes: int) -> None:
+    """Raises `NopalError` for so few test tasks that there is no interval."""
+    if episodes < 2:
+        raise NopalError(f"The number of test tasks is {episodes}; expected at least 2 (1000 is customary).")
+
+
 def evaluate(
     learner: Learner,
     tasks: Tasks,
@@ -82,8 +88,7 @@ def evaluate(
     images and others vectors of them. `steps` overrides the number of inner steps; by the targets `others` the same
     predictions are scored, too; `at_once` is that of `train`. Raises `NopalError` for fewer than two episodes.
     """
-    if episodes < 2:
-        raise NopalError(f"The number of test tasks is {episodes}; expected at least 2 (1000 is customary).")
+    check_episodes(episodes)
     mesh = device_mesh(devices)
     learner, tasks, key = replicate((learner, tasks, key), mesh)
     targets = (tasks.target, *others)

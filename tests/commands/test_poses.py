@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -62,3 +63,32 @@ def test_bad_input_is_one_sentence(cad: Path, tmp_path: Path, capsys: pytest.Cap
     ):
         assert run(["poses", "render", *arguments]) == 2
         assert re.fullmatch(f"nopal: {said}.*\\.\n", capsys.readouterr().err)
+
+
+def test_pictures_take_no_other_files_place(cad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "poses.npz"
+    for arguments, said in (
+        (["show", str(out), str(out)], "expected a name that ends in .png"),
+        (["show", str(tmp_path / "a.png"), str(tmp_path / "a.png")], "is the one to read; choose another name"),
+    ):
+        assert run(["poses", *arguments]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_pickles_need_both_parts(cad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        find_backend()
+    except NopalError as error:
+        pytest.skip(str(error))
+    for name in ("mug", "hat", "cup"):
+        shutil.rmtree(cad / name)
+    (cad / "bowl").mkdir()
+    (cad / "bowl/a.off").write_text(TETRAHEDRON)
+    options = "--views 2 --size 8 --samples 1 --shadows 0 --processes 1 --pickle"
+    assert run(["poses", "render", str(cad), str(tmp_path / "poses.npz"), *options.split()]) == 2
+    said = capsys.readouterr()
+    assert "Models of the class train, which --drop leaves out: 1." in said.out
+    assert "1 objects in 2 views" in said.out
+    assert "there are no objects for the test; render more of them" in said.err
+    assert (tmp_path / "poses.npz").exists()
+    assert not (tmp_path / "train_data.pkl").exists()

@@ -13,9 +13,11 @@ import pytest
 
 from nopal.data.poses import PoseSet
 from nopal.data.poses.collecting import RenderOptions
+from nopal.data.poses.scene import SceneOptions
+from nopal.data.poses.split import pascal3d
 from nopal.errors import NopalError
 from nopal.recipes.options import Experiment, TrainingOptions, from_plain, to_plain
-from nopal.recipes.pose_data import find_poses
+from nopal.recipes.pose_data import find_poses, own_of
 from nopal.recipes.poses import CNP, ROWS
 from nopal.recipes.task_options import PoseTasks
 from nopal.recipes.task_sources import open_tasks, pose_tasks
@@ -118,3 +120,30 @@ def test_every_row_makes_a_learner(recipe) -> None:
     built = jax.eval_shape(lambda: learner.build((128, 128, 1), experiment.tasks.target(), jax.random.key(0)))
     assert built.shape == (128, 128, 1)
     assert experiment.training.tasks_per_step == recipe.batches.get("hour", 10)
+
+
+def test_only_the_committed_models_drawn_as_usual_are_those_of_the_recipes(poses: PoseSet) -> None:
+    parts = pascal3d()
+    count = len(parts)
+    usual = RenderOptions()
+    made = {"source": "a.zip", "views": usual.views, "seed": usual.seed, "options": dataclasses.asdict(SceneOptions())}
+    images, zeros = np.zeros((count, 1, 2, 2), np.uint8), np.zeros((count, 1), np.float32)
+    split = tuple("test" if part == "test" else "train" for part in parts.values())
+    held_back = np.array([part == "validation" for part in parts.values()])
+    ours = PoseSet(images, zeros, zeros, zeros, tuple(parts), split, held_back, made=made)
+    assert own_of(ours) is None
+    assert own_of(ours.of(np.arange(count)[::-1])) is None
+    variants = dataclasses.replace(ours, names=(*ours.names[:-1], f"{ours.names[0]}~1"), made=made | {"variants": 1})
+    for other in (
+        poses,
+        ours.of(np.arange(40)),
+        dataclasses.replace(ours, validation=~held_back),
+        dataclasses.replace(ours, names=("spoon/1", *ours.names[1:])),
+        dataclasses.replace(ours, made=made | {"seed": 1}),
+        dataclasses.replace(ours, made=made | {"options": made["options"] | {"centre": "published"}}),
+        dataclasses.replace(ours, made={"pickles": ["train_data.pkl"]}),
+        dataclasses.replace(variants, made=variants.made | {"strength": 0.3}),
+    ):
+        assert set(own_of(other)) >= {"digest"}
+    assert own_of(dataclasses.replace(variants, made=variants.made | {"strength": usual.strength})) is None
+    assert own_of(poses)["digest"] == poses.digest() != poses.of(np.arange(len(poses))[::-1]).digest()

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from nopal import NopalError
 from nopal.cli import run
 from nopal.data.poses import PoseSet
 from nopal.learners.learner import Learner
-from nopal.recipes.loading import load
 from nopal.recipes.options import Experiment, ProtoNetOptions, TrainingOptions
 from nopal.recipes.pipeline import begin_run
-from nopal.recipes.predicting import draw_predictions, predict_poses
-from nopal.recipes.recipe import Recipe
+from nopal.recipes.predicting import predict_poses
+from nopal.recipes.recipe import Published, Recipe
 from nopal.recipes.regularised_options import CNPOptions, FeatureOptions, RegularisedOptions
 from nopal.recipes.reopening import origin_of
-from nopal.recipes.running import run_recipe
+from nopal.recipes.running import RECIPES, run_recipe
 from nopal.recipes.task_options import PoseTasks
-from nopal.runs import load_run
+from nopal.runs import load_run, read_records
 from nopal.tasks.poses import Poses
 
 KEY = jax.random.key(0)
@@ -96,17 +96,25 @@ SMALL = RegularisedOptions(
 )
 
 
+TINY = Recipe(
+    "poses-tiny",
+    "Tiny",
+    "poses",
+    Experiment(SMALL, training=TrainingOptions(way=1, shot=2, query=2, tasks_per_step=1, steps=1), tasks=PoseTasks()),
+    ((0, 2),),
+    {(0, 2): Published(2.26, "[PDF]")},
+)
+SILENT = Console(file=io.StringIO())
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with poses and `run`, a recipe's that was judged; `other` is a run of something else."""
     place = tmp_path_factory.mktemp("predicting")
     poses(24).save(place / "poses.npz")
     poses(16).save(place / "small.npz")
-    training = TrainingOptions(way=1, shot=2, query=2, tasks_per_step=1, steps=1)
-    recipe = Recipe("poses-tiny", "Tiny", "poses", Experiment(SMALL, training=training, tasks=PoseTasks()), ((0, 2),))
-    console = Console(file=io.StringIO())
-    options = {"episodes": 2, "data": place / "poses.npz", "console": console}
-    run_recipe(recipe, "published", place / "run", place / "results", **options)
+    options = {"episodes": 2, "data": place / "poses.npz", "console": SILENT}
+    run_recipe(TINY, "published", place / "run", place / "results", **options)
     begin_run(place / "other", (16, 16, 1), ProtoNetOptions(filters=4), TrainingOptions(), made={})
     return place
 
@@ -132,10 +140,11 @@ def test_other_objects_are_drawn_beside_it(place: Path, capsys: pytest.CaptureFi
         ("none", [], "There is no folder"),
         ("other", [], "was not trained on poses"),
         ("run", ["--objects", "0"], "The number of objects to show is 0"),
-        ("run", ["--data", "small.npz"], "The views are 16 x 16 pixels, those that the learner knows 24 x 24"),
+        ("run", ["--data", "small.npz"], "The inputs have shape (16, 16, 1), those that the learner knows (24, 24, 1)"),
         ("run", ["--data", "nothing.npz"], "There is no file nothing.npz"),
         ("run", ["--data", "poses.npz", "--split", "validation"], "None of the 6 objects is for validation"),
-        ("run", ["--out", "run"], "can't be written"),
+        ("run", ["--out", "run"], "expected a name that ends in .png"),
+        ("run", ["--data", "poses.npz", "--out", "poses.npz"], "expected a name that ends in .png"),
     ],
 )
 def test_refused(
@@ -154,19 +163,45 @@ def test_refused(
     assert len(error.splitlines()) == 1
 
 
-def test_pictures_show_the_variants_that_a_run_was_trained_on_unless_a_file_is_given(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("command", "option", "rest"), [("poses predict", ["--data"], "--out a.png"), ("meter", [], "--episodes 2")]
+)
+def test_a_run_knows_the_poses_it_was_made_of(
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    option: list[str],
+    rest: str,
 ) -> None:
-    asked: list[tuple[Path | None, int]] = []
+    line = [*command.split(), str(place / "run")]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NOPAL_DATA", str(tmp_path))
+    monkeypatch.setitem(RECIPES, TINY.name, TINY)
+    other = poses(24)
+    other.images[5, 19, 23, 23] += 1
+    for made_of in (other, poses(16)):
+        made_of.save(tmp_path / "poses.npz")
+        assert run([*line, *rest.split()]) == 2
+        assert "poses (those of a file) that aren't those of the data folder" in capsys.readouterr().err
+    assert run([*line, *option, "poses.npz", *rest.split()]) == 2
+    assert "The inputs have shape (16, 16, 1), those that the learner knows (24, 24, 1)" in capsys.readouterr().err
+    poses(24).save(tmp_path / "poses.npz")
+    assert run([*line, *rest.split()]) == 0
 
-    def find(file: Path | None = None, variants: int = 0) -> PoseSet:
-        asked.append((file, variants))
-        return poses(24)
 
-    monkeypatch.setattr("nopal.recipes.predicting.find_poses", find)
-    for file in (None, place / "poses.npz"):
-        draw_predictions(load(place / "run"), PoseTasks(variants=3), 2, "It", tmp_path / "picture.png", file=file)
-    assert asked == [(None, 3), (place / "poses.npz", 0)]
+def test_records_of_other_poses_say_so(place: Path, tmp_path: Path) -> None:
+    (record,) = read_records(place / "results")
+    assert record["data"] == "poses-of-unnamed"
+    assert set(record["config"]["own"]) == {"digest"}
+    assert record["scores"][0]["published"] is None
+    other = poses(24)
+    other.images[0, 0, 0, 0] += 1
+    (place / "second").mkdir()
+    path = other.save(place / "second" / "poses.npz")
+    with pytest.raises(NopalError, match=r"own\.digest"):
+        run_recipe(TINY, "published", place / "run", tmp_path, data=path, resume=True, console=SILENT, episodes=2)
 
 
 def test_a_file_of_a_person_needs_no_variants(tmp_path: Path) -> None:

@@ -242,3 +242,16 @@ def test_budgets() -> None:
     assert none.training
     assert none.partitions
     assert (none.training.steps, none.partitions.partitions) == (0, 0)
+
+
+def test_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    for recipe, options, sentence in (
+        (TRAINED, {"episodes": 1}, "The number of test tasks is 1"),
+        (TRAINED, {"data": tmp_path / "poses.npz"}, "given as a file of poses, but these tasks are made from letters"),
+        (KNN, {"partitions": 3}, "letters-knn clusters nothing, so that 3 has no meaning"),
+        (KNN, {"steps": 3}, "letters-knn meta-trains nothing, so that 3 has no meaning"),
+        (dataclasses.replace(TRAINED, difficulties=((2, 1), (9, 1))), {}, "9"),
+    ):
+        with pytest.raises(NopalError, match=sentence):
+            run_recipe(recipe, "demo", tmp_path / "run", tmp_path, console=Console(file=io.StringIO()), **options)
+        assert not (tmp_path / "run").exists()

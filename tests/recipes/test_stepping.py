@@ -96,7 +96,7 @@ def test_several_runs(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 def test_what_diverged_everywhere_is_null() -> None:
     learner = eqx.filter_eval_shape(MAMLOptions().build, (2,), TASKS.target(), jax.random.key(0))
-    origin = stepping.Origin(WAVES.experiment, None, "waves")
+    origin = stepping.Origin(WAVES.experiment, None, "waves", (1,))
     opened = stepping.Opened("run", learner, origin, "waves")
     none = Scores(np.array([np.nan, np.inf]), "squared_error", "none")
     one = Scores(np.array([np.nan, 2.0]), "squared_error", "none")
@@ -113,7 +113,7 @@ def test_what_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None
     finished(here / "images", MAMLOptions(filters=2), Classes(), "")
     before = set(here.rglob("*"))
     for line, sentence in (
-        ("one --out steps.pdf", "The picture to write is steps.pdf; expected a name that ends in .svg or .png."),
+        ("one --out steps.pdf", "The file to write is steps.pdf; expected a name that ends in .svg or .png."),
         ("", "No run folder was named"),
         ("nowhere", "There is no folder nowhere"),
         ("cnp", "The learner in cnp adapts in no steps; expected one that descends on the support set"),

@@ -11,7 +11,7 @@ from tyro.conf import OmitSubcommandPrefixes, arg, subcommand
 
 from nopal.data.poses.collecting import RenderOptions
 from nopal.data.poses.scene import SceneOptions
-from nopal.runs import check_writable
+from nopal.runs import check_named
 from nopal.terminal import say
 
 Out = Annotated[Path, arg(metavar="OUT")]
@@ -48,12 +48,12 @@ def show(poses: Annotated[Path, arg(metavar="POSES")], out: Out, /) -> None:
 
     Args:
         poses: an .npz file of `nopal poses render`, or a .pkl file of the original code
-        out: the picture to write
+        out: the picture to write, .png
     """
     from nopal.data.poses import load_poses
     from nopal.recipes.pose_data import write_sheet
 
-    check_writable(out)
+    check_named(out, ".png", source=poses)
     say(f"The contact sheet: {write_sheet(load_poses(poses), out)}")
 
 
@@ -71,11 +71,11 @@ def predict(
     Args:
         run: the run folder of `nopal run poses-...`
         data: a file of `nopal poses render`; by default that of the recipes of poses
-        out: the picture to write; RUN/predictions.png by default, or predictions-SPLIT.png
+        out: the picture to write, .png; RUN/predictions.png by default, or predictions-SPLIT.png
         objects: how many have a row of views; the errors are those of all
         split: which objects; by default those that the run is judged on
     """
-    from nopal.recipes.predicting import predict_run
+    from nopal.recipes.drawing import predict_run
 
     say(f"The predictions: {predict_run(run, data, out, objects, split)}")
 

@@ -13,7 +13,7 @@ from tyro.conf import arg
 from nopal.commands.arguments import LearnerChoice, Out, Processes, Run, Source, Together, parse_difficulty
 from nopal.recipes.options import EncoderOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
 from nopal.recipes.sources import Split
-from nopal.runs import check_archive
+from nopal.runs import check_named
 from nopal.terminal import console, say
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def encode(
     from nopal.recipes.rounds import encoder_at
     from nopal.recipes.sources import load_images, name_of
 
-    check_archive(out)
+    check_named(out, ".npz")
     images, data = load_images(source, split=split, size=size), name_of(source)
     if by:
         fitted = encoder_at(by, images, data)
@@ -84,7 +84,7 @@ def partition(
     from nopal.recipes.sources import load_labels
     from nopal.runs import check_writable
 
-    check_archive(out, vectors)
+    check_named(out, ".npz", source=vectors)
     if report:
         check_writable(report)
     rows, labels = load_vectors(vectors), load_labels(vectors)

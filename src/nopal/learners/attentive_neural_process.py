@@ -12,7 +12,7 @@ from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from nopal.data.images import as_float
-from nopal.errors import NopalError
+from nopal.errors import NopalError, check_choice
 from nopal.learners.averaging import check_strength
 from nopal.learners.conditional_neural_process import OverQueries, PointEncoder
 from nopal.learners.neural_process import LatentPath, NeuralProcess
@@ -75,6 +75,7 @@ class AttentiveNeuralProcess(NeuralProcess):
         )
         self.decoder = MLP(inputs + representation + latent, target.width, hidden=hidden, key=of_decoder)
         self.attention = Attention(heads)
+        check_choice("over_queries", over_queries, OverQueries)
         self.inputs, self.over_queries, self.samples = inputs, over_queries, samples
 
     def predictor(self, support: Examples | None, latent: Float[Array, "l"]) -> AttentivePredictor:

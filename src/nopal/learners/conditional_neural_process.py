@@ -11,7 +11,7 @@ from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from nopal.data.images import as_float
-from nopal.errors import NopalError
+from nopal.errors import NopalError, check_choice
 from nopal.learners.learner import Aux, MetaLearner
 from nopal.nets.mlp import MLP, Layer
 from nopal.tasks.episode import Episode, Examples
@@ -106,6 +106,7 @@ class ConditionalNeuralProcess(MetaLearner):
         )
         width = inputs + (representation if summary is None else summary)
         self.decoder = MLP(width, target.width, hidden=hidden, deviation=deviation, key=third)
+        check_choice("over_queries", over_queries, OverQueries)
         self.inputs, self.over_queries = inputs, over_queries
 
     @property

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
-from nopal.errors import NopalError
+from nopal.errors import NopalError, check_choice
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments, Normalisation, Statistics
 from nopal.tasks.episode import Episode, Examples
@@ -163,6 +163,9 @@ class NormalisingLearner(MetaLearner):
     running: eqx.AbstractVar[tuple[Moments, ...] | None]
     query_statistics: eqx.AbstractVar[Statistics]
 
+    def __check_init__(self) -> None:
+        check_choice("statistics", self.query_statistics, Statistics)
+
     @property
     def statistics(self) -> str:
         def normalises(part: object) -> bool:
@@ -176,6 +179,7 @@ class NormalisingLearner(MetaLearner):
         return self.network.shape
 
     def with_statistics(self: N, statistics: Statistics) -> N:
+        check_choice("statistics", statistics, Statistics)
         changed = copy.copy(self)
         object.__setattr__(changed, "query_statistics", statistics)
         return changed

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
 from nopal.data.images import as_float
-from nopal.errors import NopalError
+from nopal.errors import NopalError, check_choice
 from nopal.learners.learner import Aux, NormalisingLearner
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments, Statistics
@@ -78,6 +78,8 @@ class MAML(NormalisingLearner):
         self.first_order, self.adapted, self.reduction = first_order, tuple(adapted), reduction
         self.query_statistics, self.rematerialise = statistics, rematerialise
         check_patterns(network, self.adapted)
+        check_choice("rates", rates, Rates)
+        check_choice("reduction", reduction, Reduction)
         initial = {
             "fixed": lambda w: None,
             "per_tensor": lambda w: jnp.full((), inner_rate, w.dtype),

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
 from nopal.data.images import as_float
-from nopal.errors import NopalError
+from nopal.errors import NopalError, check_choice
 from nopal.learners.averaging import average_draws, check_strength, check_uncoupled
 from nopal.learners.learner import Aux, MetaLearner, Predictor, WrappingLearner
 from nopal.nets.mean_field import MeanField, RandomWeights
@@ -59,6 +59,8 @@ class MetaRegularised(WrappingLearner):
         for features that don't fit the learner's inputs, and for a learner whose objective couples tasks."""
         check_strength(beta, samples)
         check_uncoupled(learner)
+        check_choice("draws", draws, Draws)
+        check_choice("of", of, Of)
         if isinstance(encoder, MeanField):
             encoder = RandomWeights(encoder)
         if isinstance(encoder, Network):

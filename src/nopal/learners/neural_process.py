@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from nopal.errors import check_choice
 from nopal.learners.averaging import average_draws, check_strength
 from nopal.learners.conditional_neural_process import Decoder, OverQueries, PointEncoder
 from nopal.learners.learner import Aux, MetaLearner, Predictor
@@ -91,6 +92,7 @@ class NeuralProcess(MetaLearner):
         first, second = random.split(key)
         self.latent = LatentPath(inputs, target.width, latent, representation=representation, hidden=hidden, key=first)
         self.decoder = MLP(inputs + latent, target.width, hidden=hidden, key=second)
+        check_choice("over_queries", over_queries, OverQueries)
         self.inputs, self.over_queries, self.samples = inputs, over_queries, samples
 
     @property

@@ -4,14 +4,14 @@ either because they predict nothing in particular, or because they are equally b
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from nopal.errors import NopalError
+from nopal.errors import NopalError, check_choice
 from nopal.learners.learner import Aux, CoupledLearner, WrappingLearner
 from nopal.learners.maml import MAML
 from nopal.tasks.episode import Episode
@@ -37,8 +37,7 @@ class TAML(WrappingLearner, CoupledLearner):
         """Raises `NopalError` for a negative weight and an unknown regulariser."""
         if not 0 <= weight < float("inf"):
             raise NopalError(f"The weight of the regulariser is {weight}; expected a number from 0 on.")
-        if regulariser not in get_args(Regulariser):
-            raise NopalError(f"The regulariser is {regulariser!r}; expected one of {', '.join(get_args(Regulariser))}.")
+        check_choice("regulariser", regulariser, Regulariser)
         self.learner, self.regulariser, self.weight = maml, regulariser, weight
 
     def loss(self, episode: Episode, *, key: PRNGKeyArray | None = None) -> tuple[Float[Array, ""], Aux]:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from nopal.errors import NopalError
+from nopal.errors import NopalError, check_choice
 from nopal.nets.network import Network
 from nopal.nets.stochastic import Stochastic, features_of
 
@@ -30,6 +30,7 @@ class Bottleneck(Stochastic):
 
     def __check_init__(self) -> None:
         """Raises `NopalError` where the network normalises by its batch, and where its outputs can't be halved."""
+        check_choice("over_dimensions", self.over_dimensions, OverDimensions)
         outputs = features_of(self.network)
         if outputs % 2:
             raise NopalError(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import jax
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from nopal.errors import NopalError
+from nopal.errors import NopalError, check_choice
 from nopal.partitions.labels import from_labels
 from nopal.partitions.partition import Partitions
 
@@ -38,8 +38,7 @@ def from_classes(
     Groups leave out the classes that remain when `way` doesn't divide their number, as in the published code. Raises
     `NopalError` where there are fewer classes than labels.
     """
-    if exclusivity not in get_args(Exclusivity):
-        raise NopalError(f"The exclusivity is {exclusivity!r}; expected one of {', '.join(get_args(Exclusivity))}.")
+    check_choice("exclusivity", exclusivity, Exclusivity)
     everything = from_labels(labels)
     sizes = np.asarray(everything.sizes[0])
     classes = np.flatnonzero(sizes)

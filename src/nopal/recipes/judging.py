@@ -24,7 +24,7 @@ from nopal.recipes.baseline_options import (
 )
 from nopal.recipes.baselines import Chosen
 from nopal.recipes.cactus import LINEAR, MLP, NEIGHBOURS
-from nopal.recipes.loading import image_shape, key_of, load, options_of, steps_done
+from nopal.recipes.loading import image_shape, key_of, load, options_of, steps_done, tasks_of
 from nopal.recipes.measuring import as_score, labelled, measure
 from nopal.recipes.predicting import PICTURE
 from nopal.recipes.sources import NAMED, Split, load_images, name_of
@@ -151,11 +151,22 @@ def write_report(paths: Sequence[Path], out: Path) -> None:
     sections = []
     if rows:
         sections.append(Section("Scores", [html_table(rows), *table_legend(rows)]))
-    curves = {name: run.metrics for name, run in runs.items() if run.metrics.exists()}
+    curves: dict[str, dict[str, Path]] = {}
+    for name, run in runs.items():
+        if run.metrics.exists():
+            curves.setdefault(tasks_of(run).target(options_of(run)[1].way).metric, {})[name] = run.metrics
     if curves:
         sections.append(
             Section(
-                "How it learned", [Picture(curves_figure(curves), "Learning curves", "Accuracy on training tasks.")]
+                "How it learned",
+                [
+                    Picture(
+                        curves_figure(of_metric, metric=metric),
+                        f"Learning curves: {metric.replace('_', ' ')}",
+                        f"{metric.replace('_', ' ').capitalize()} on training tasks.",
+                    )
+                    for metric, of_metric in curves.items()
+                ],
             )
         )
     for file, heading, words in (

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 from nopal.data.download import cache_folder, data_folder
 from nopal.data.poses.arrays import PoseSet, load_poses, tables_of
@@ -10,14 +13,17 @@ from nopal.data.poses.collecting import RenderOptions, render_poses
 from nopal.data.poses.pickles import write_pickle
 from nopal.data.poses.rendering import Rendered
 from nopal.data.poses.scene import SceneOptions
+from nopal.data.poses.split import pascal3d
 from nopal.errors import NopalError
 from nopal.loop import Moment
 from nopal.report import evenly, pose_sheet, write_picture
-from nopal.runs import Progress, check_archive
+from nopal.runs import Progress, check_named
 from nopal.terminal import say
 
 FILES = ("poses.npz", "train_data_ins.pkl", "train_data.pkl")
 MODELS = "pascal3d_cad.zip"
+MODELS_AT_LEAST = 61
+"""So many of the committed list can be had; the recipes of poses are about them."""
 SHOWN = 100
 """Objects of a contact sheet."""
 
@@ -51,6 +57,26 @@ def find_poses(file: Path | None = None, variants: int = 0) -> PoseSet:
     return load_poses(rendered)
 
 
+def own_of(poses: PoseSet) -> dict[str, Any] | None:
+    """None for the poses that the recipes are about: models of the committed list, in its parts, drawn as `nopal poses
+    render` does by default. For all others how they were made, and a digest."""
+    made, usual = poses.made, RenderOptions()
+    expected = {"views": usual.views, "seed": usual.seed, "options": dataclasses.asdict(SceneOptions())}
+    if poses.variants:
+        expected["strength"] = usual.strength
+    listed = {
+        name: (part == "test", held_back)
+        for name, part, held_back in zip(poses.names, poses.split, poses.validation.tolist())
+        if not (poses.variants and "~" in name)
+    }
+    as_committed = {name: (part == "test", part == "validation") for name, part in pascal3d().items() if name in listed}
+    drawn = json.dumps({name: made.get(name) for name in expected}) == json.dumps(expected)
+    if drawn and listed == as_committed and len(listed) >= MODELS_AT_LEAST:
+        return None
+    told = ("source", "pickles", "views", "seed", "options", "variants", "strength")
+    return {"digest": poses.digest(), **{name: made[name] for name in told if name in made}}
+
+
 def render_file(
     models: Path,
     out: Path,
@@ -62,7 +88,7 @@ def render_file(
 ) -> None:
     """`render_poses` with its progress shown and a word on what could not be rendered; a contact sheet lies beside
     `out`, and with `pickle` the files of the original code."""
-    check_archive(out, models)
+    check_named(out, ".npz", source=models)
     done, views = 0, options.views
     with Progress(0, label="render", unit="image") as progress:
 
@@ -78,11 +104,8 @@ def render_file(
         outcome = render_poses(models, out, options, scene, processes=processes, watch=watch)
     poses = outcome.poses
     written = [out, write_sheet(poses, out.with_suffix(".png"))]
-    if pickle:
-        written += [
-            write_pickle(out.with_name("train_data.pkl"), tables_of(poses.part("train"))),
-            write_pickle(out.with_name("val_data.pkl"), tables_of(poses.part("test"))),
-        ]
+    for name, number in outcome.dropped.items():
+        say(f"Models of the class {name}, which --drop leaves out: {number}.")
     for name in outcome.empty:
         say(f"The class folder {name} holds no model.")
     if outcome.problems:
@@ -92,6 +115,15 @@ def render_file(
         f"{count} objects in {views} views, {count - test} for meta-training ({held_back} of them held back "
         f"for validation) and {test} for the test: {', '.join(map(str, written))}"
     )
+    if pickle:
+        if not 0 < test < count:
+            raise NopalError(
+                "The original code reads two files, of objects for meta-training and for the test, but there are no "
+                f"objects for {'the test' if test == 0 else 'meta-training'}; render more of them."
+            )
+        of_train, of_test = tables_of(poses.part("train")), tables_of(poses.part("test"))
+        train, validation = out.with_name("train_data.pkl"), out.with_name("val_data.pkl")
+        say(f"The original pickles: {write_pickle(train, of_train)}, {write_pickle(validation, of_test)}")
 
 
 def write_sheet(poses: PoseSet, path: Path) -> Path:

@@ -11,16 +11,14 @@ import jax
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
+from nopal.data.poses.arrays import PoseSet
 from nopal.distributed import is_first
-from nopal.errors import NopalError
-from nopal.learners.learner import Learner, MetaLearner
+from nopal.learners.learner import Learner
 from nopal.mapping import device_mesh, map_over_tasks, replicate
-from nopal.recipes.loading import key_of, load, options_of, steps_done, tasks_of
+from nopal.recipes.loading import key_of
 from nopal.recipes.measuring import EVALUATION_SEED
-from nopal.recipes.pose_data import find_poses
 from nopal.recipes.task_options import PoseTasks
 from nopal.report import PosePredictions, evenly, predictions_figure, write_picture
-from nopal.runs import check_writable, load_run
 from nopal.tasks.poses import Poses
 
 PICTURE = "predictions.png"
@@ -81,50 +79,24 @@ def _answers(
 
 def draw_predictions(
     learner: Learner,
+    poses: PoseSet,
     tasks: PoseTasks,
     shot: int,
     about: str,
     out: Path,
     *,
-    file: Path | None = None,
     split: Objects | None = None,
     objects: int = 6,
 ) -> None:
-    """Write a picture of what a learner says about objects of `split`, by default those that it is judged on, and in
-    it what the learner is. `file` is one of rendered poses. Of several processes all take part, and the first writes.
-    """
+    """Write a picture of what a learner says about those of `poses` that are in `split`, by default those that it is
+    judged on, and in it what the learner is. Of several processes all take part, and the first writes."""
     split = split or judged_on(tasks)
-    poses = find_poses(file, 0 if file else tasks.variants)
-    size, seen = poses.images.shape[2:4], learner.shape[:2] if isinstance(learner, MetaLearner) else None
-    if seen and size != seen:
-        raise NopalError(
-            f"The views are {size[0]} x {size[1]} pixels, those that the learner knows {seen[0]} x {seen[1]}; give a "
-            "file of views like those."
-        )
     poses = poses.part("fitting" if split == "train" and tasks.choosing else split)
     poses = poses.of(evenly(len(poses), MOST))
     found = predict_poses(learner, tasks.of(poses, shot), poses.names, key=key_of(EVALUATION_SEED))
     if is_first():
         title = f"{about}: angles of {'meta-training' if split == 'train' else split} objects"
         write_picture(predictions_figure(found, title, rows=objects), out, dpi=150)
-
-
-def predict_run(path: Path, file: Path | None, out: Path | None, objects: int, split: Objects | None) -> Path:
-    """`draw_predictions` of a run's learner, by default into the run's folder; returns the path of the picture.
-
-    Raises `NopalError` for a run or a file of something else, and for less than one object to show.
-    """
-    if objects < 1:
-        raise NopalError(f"The number of objects to show is {objects}; expected at least 1.")
-    run = load_run(path)
-    (options, training), tasks = options_of(run), tasks_of(run)
-    if not isinstance(tasks, PoseTasks):
-        raise NopalError(f"The run in {path} was not trained on poses; expected a folder made by nopal run poses-...")
-    out = out or path / (PICTURE if split in (None, judged_on(tasks)) else f"predictions-{split}.png")
-    check_writable(out)
-    about = f"{run.config['made'].get('recipe') or options.title} after {steps_done(run):,} steps"
-    draw_predictions(load(path), tasks, training.shot, about, out, file=file, split=split, objects=objects)
-    return out
 
 
 def judged_on(tasks: PoseTasks) -> Objects:

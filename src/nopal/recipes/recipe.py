@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from nopal.errors import NopalError
 from nopal.recipes.options import Experiment
 
 Budget = Literal["demo", "hour", "published"]
@@ -58,8 +59,13 @@ class Recipe:
 
     def at(self, budget: Budget, seed: int = 0, steps: int | None = None, partitions: int | None = None) -> Experiment:
         """The experiment with the budget's steps (or `steps`), as many `partitions` as published or as given, and that
-        seed."""
+        seed. Raises `NopalError` for a number of what the recipe has none of."""
         training, clustering = self.experiment.training, self.experiment.partitions
+        for given, asked, what in ((steps, training, "meta-trains"), (partitions, clustering, "clusters")):
+            if given is not None and asked is None:
+                raise NopalError(
+                    f"The recipe {self.name} {what} nothing, so that {given} has no meaning; leave it out."
+                )
         if training:
             training = dataclasses.replace(
                 training,

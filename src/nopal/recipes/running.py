@@ -13,7 +13,7 @@ from nopal.data.images import Splits
 from nopal.distributed import from_first
 from nopal.encoders import Encoder, load_encoder
 from nopal.errors import NopalError
-from nopal.evaluation import Scores
+from nopal.evaluation import Scores, check_episodes
 from nopal.learners.learner import Learner
 from nopal.meter import read_meter
 from nopal.recipes import memorising, mnist, omniglot, poses, sinusoids
@@ -27,7 +27,7 @@ from nopal.recipes.pipeline import begin_run, meta_train
 from nopal.recipes.predicting import PICTURE, draw_predictions
 from nopal.recipes.recipe import Budget, Difficulty, Recipe, name_of_difficulty
 from nopal.recipes.task_options import PoseTasks, SinusoidTasks
-from nopal.recipes.task_sources import VALIDATION, ImageTasks, TaskSource, open_tasks
+from nopal.recipes.task_sources import OWN, VALIDATION, ImageTasks, TaskSource, open_tasks, recipe_data
 from nopal.runs import Stopwatch, check_writable, make_record, write_record
 from nopal.training import Tasks
 
@@ -69,14 +69,29 @@ def run_recipe(
     taken in place of fitting one, and `data` is a file of rendered poses. Returns the record's path.
     """
     experiment = recipe.at(budget, seed, steps, partitions)
+    check_episodes(episodes)
     given = given_encoder(recipe, encoder) if isinstance(encoder, Path) else encoder
     from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
-    source = open_tasks(recipe.data, experiment, given, data)
+    recipe, source = open_recipe(recipe, experiment, given, data)
     clock = Stopwatch(Path(folder) / "seconds.txt")
     learner, test, training = prepare(recipe, experiment, source, folder, resume, given)
-    record = judge(recipe, experiment, seed, learner, test, training, results, episodes, clock, console, given)
-    show_predictions(recipe, experiment, learner, folder, data)
+    record = judge(
+        recipe, experiment, seed, learner, test, training, results, episodes, clock, console, given, source.own
+    )
+    show_predictions(recipe, experiment, learner, folder, source)
     return record
+
+
+def open_recipe(
+    recipe: Recipe, experiment: Experiment, given: Encoder | None, data: Path | None
+) -> tuple[Recipe, TaskSource]:
+    """The tasks of a recipe. On data of a person the recipe says so, and has no published numbers."""
+    source = open_tasks(recipe.data, experiment, given, data)
+    if source.own:
+        name = Path(source.own.get("source") or source.own.get("pickles", ["unnamed"])[0]).stem
+        told, held_back = recipe_data(recipe.data), VALIDATION if recipe.data.endswith(VALIDATION) else ""
+        recipe = dataclasses.replace(recipe, data=f"{told}{OWN}{name}{held_back}", published={})
+    return recipe, source
 
 
 def held_back(recipe: Recipe) -> Recipe:
@@ -111,6 +126,7 @@ def judge(
     clock: Stopwatch,
     console: Console,
     given: Encoder | None = None,
+    own: dict[str, Any] | None = None,
 ) -> Path:
     """Measure a learner on test tasks and, where it was meta-trained, by the meter on its training tasks; write the
     record."""
@@ -137,7 +153,10 @@ def judge(
         learner=recipe.title,
         data=recipe.data,
         seed=seed,
-        config=to_plain(experiment) | ({"encoder": given.made} if given else {}) | chosen,
+        config=to_plain(experiment)
+        | ({"encoder": given.made} if given else {})
+        | ({"own": own} if own else {})
+        | chosen,
         steps=steps_of(experiment, given),
         published_steps=steps_of(recipe.experiment) if recipe.steps_published else None,
         batches=batches_of(recipe, experiment),
@@ -153,13 +172,13 @@ def judge(
 
 
 def show_predictions(
-    recipe: Recipe, experiment: Experiment, learner: object, folder: str | Path, data: Path | None
+    recipe: Recipe, experiment: Experiment, learner: object, folder: str | Path, source: TaskSource
 ) -> None:
     """Leave a picture of what a learner predicts in its run's folder, where its tasks can be drawn: poses."""
     tasks, training = experiment.tasks, experiment.training
-    if isinstance(tasks, PoseTasks) and training and isinstance(learner, Learner):
+    if source.poses is not None and isinstance(tasks, PoseTasks) and training and isinstance(learner, Learner):
         about = f"{recipe.name} after {training.steps:,} steps"
-        draw_predictions(learner, tasks, training.shot, about, Path(folder) / PICTURE, file=data)
+        draw_predictions(learner, source.poses, tasks, training.shot, about, Path(folder) / PICTURE)
 
 
 def steps_of(experiment: Experiment, given: Encoder | None = None) -> int:
@@ -214,7 +233,8 @@ def prepare(
         return *prepare_baseline(options, encoder, source.splits, recipe.data), None
     if experiment.training is None:
         raise NopalError(f"The recipe {recipe.name} names no training, which its learner needs.")
-    made, training = origin(recipe, experiment, given), experiment.training
+    check_tests(source, recipe)
+    made, training = origin(recipe, experiment, source, given), experiment.training
     run = begin_run(folder, source.shape, options, training, tasks=experiment.tasks, made=made, resume=resume)
     tasks, validation = source.training(run, experiment), source.validation(training)
     return meta_train(run, tasks, validation=validation, label=recipe.name), source.test, tasks
@@ -253,9 +273,17 @@ def prepare_fine_tuning(
     return Chosen(options.offer(encode), validation, options.tuning_tasks)
 
 
-def origin(recipe: Recipe, experiment: Experiment, given: Encoder | None = None) -> dict[str, Any]:
+def check_tests(source: TaskSource, recipe: Recipe) -> None:
+    """Raises `NopalError` where there are too few data for the test tasks, which would be late after training."""
+    for at in recipe.difficulties:
+        source.test(at)
+
+
+def origin(recipe: Recipe, experiment: Experiment, source: TaskSource, given: Encoder | None = None) -> dict[str, Any]:
     """Where the tasks of a run come from, as its configuration says."""
     made: dict[str, Any] = {"recipe": recipe.name, "encoder": None, "partitions": None}
+    if source.own:
+        made["own"] = source.own
     if experiment.partitions:
         encoder = given.made if given else experiment.encoder and to_plain(experiment.encoder)
         made |= {"encoder": encoder, "partitions": to_plain(experiment.partitions)}

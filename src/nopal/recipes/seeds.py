@@ -12,13 +12,13 @@ from rich.console import Console
 
 from nopal.distributed import from_first
 from nopal.errors import NopalError
+from nopal.evaluation import check_episodes
 from nopal.learners.learner import MetaLearner
 from nopal.loop import Moment
 from nopal.recipes.options import MetaLearnerOptions
 from nopal.recipes.pipeline import Training, begin_run, undone_if_refused
 from nopal.recipes.recipe import Budget, Recipe
-from nopal.recipes.running import given_encoder, judge, origin, show_predictions
-from nopal.recipes.task_sources import open_tasks
+from nopal.recipes.running import check_tests, given_encoder, judge, open_recipe, origin, show_predictions
 from nopal.recipes.watching import progress_of
 from nopal.runs import Interrupts, RunFolder, Stopwatch, check_writable
 from nopal.runs.folder import refuse_used
@@ -45,13 +45,15 @@ def run_seeds(
     encoder that no seed changes is fitted once. Returns the paths of the records."""
     if not seeds:
         raise NopalError("The number of seeds is 0; expected at least 1.")
-    experiments = [recipe.at(budget, seed, steps, partitions) for seed in seeds]
-    options = recipe.experiment.learner
-    if not isinstance(options, MetaLearnerOptions) or recipe.experiment.training is None:
+    options, training = recipe.experiment.learner, recipe.experiment.training
+    if not isinstance(options, MetaLearnerOptions) or training is None:
         raise NopalError(f"The recipe {recipe.name} trains nothing that a seed could change; run it with one seed.")
+    experiments = [recipe.at(budget, seed, steps, partitions) for seed in seeds]
+    check_episodes(episodes)
     given = given_encoder(recipe, encoder) if encoder else None
     from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
-    source = open_tasks(recipe.data, recipe.experiment, given, data)
+    recipe, source = open_recipe(recipe, recipe.experiment, given, data)
+    check_tests(source, recipe)
     folders = [folder_of(seed) for seed in seeds]
     if not resume:
         for folder in folders:
@@ -61,20 +63,20 @@ def run_seeds(
     with contextlib.ExitStack() as undo:
         runs: list[RunFolder] = []
         for experiment, folder in zip(experiments, folders):
-            made, training = origin(recipe, experiment, given), experiment.training
-            assert training
-            run = begin_run(folder, source.shape, options, training, tasks=experiment.tasks, made=made, resume=resume)
+            made, of_seed = origin(recipe, experiment, source, given), experiment.training
+            assert of_seed
+            run = begin_run(folder, source.shape, options, of_seed, tasks=experiment.tasks, made=made, resume=resume)
             undo.enter_context(undone_if_refused(run))
             runs.append(run)
         tasks = [source.training(run, experiment) for experiment, run in zip(experiments, runs)]
-    validation = source.validation(recipe.experiment.training)
+    validation = source.validation(training)
     learners = meta_train_seeds(runs, tasks, validation=validation, label=recipe.name)
     found = []
-    for seed, experiment, learner, of_seed, clock in zip(seeds, experiments, learners, tasks, clocks):
+    for seed, experiment, learner, trained_on, clock in zip(seeds, experiments, learners, tasks, clocks):
         console.print(f"Seed {seed}:", highlight=False)
-        about = (recipe, experiment, seed, learner, source.test, of_seed, results, episodes, clock, console, given)
-        found.append(judge(*about))
-        show_predictions(recipe, experiment, learner, folder_of(seed), data)
+        about = (recipe, experiment, seed, learner, source.test, trained_on, results, episodes, clock, console, given)
+        found.append(judge(*about, source.own))
+        show_predictions(recipe, experiment, learner, folder_of(seed), source)
     return found
 
 

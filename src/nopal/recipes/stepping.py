@@ -23,7 +23,7 @@ from nopal.recipes.reopening import Origin, origin_of
 from nopal.recipes.sources import load_images, name_of
 from nopal.recipes.task_options import Classes
 from nopal.report import as_svg, steps_figure, write_picture
-from nopal.runs import check_writable, load_run
+from nopal.runs import check_named, check_writable, load_run
 from nopal.runs.files import read_json, write_json, write_text
 from nopal.runs.provenance import environment
 from nopal.stepwise import check_steps, enough_steps, evaluate_steps
@@ -56,9 +56,7 @@ def step_runs(
     The difficulty is the first of the first run's recipe by default. Raises `NopalError`, before anything is measured,
     for runs that can't stand in one picture.
     """
-    if out.suffix not in (".svg", ".png"):
-        raise NopalError(f"The picture to write is {out}; expected a name that ends in .svg or .png.")
-    check_writable(out)
+    check_named(out, ".svg", ".png")
     check_writable(out.with_suffix(".json"))
     opened = [_open(run, source, steps) for run in runs]
     if not opened:

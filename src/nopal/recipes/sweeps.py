@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from nopal.recipes.recipe import Recipe, Sweep
 from nopal.recipes.running import RECIPES
-from nopal.recipes.task_sources import VALIDATION
+from nopal.recipes.task_sources import recipe_data
 from nopal.report import Point, budget_text, by_seed, rows_over_seeds, scores_of, sweep_figure
 from nopal.report.rows import diverged_of, measure_of
 
@@ -18,7 +18,7 @@ def sweeps_of(data: str, records: Sequence[dict[str, Any]]) -> list[tuple[Sweep,
     """The sweeps of a data set of which at least one point was measured, and their pictures: a line for each budget."""
     found: dict[str, list[tuple[Recipe, Sweep]]] = {}
     for recipe in RECIPES.values():
-        if recipe.sweep and recipe.data == data.removesuffix(VALIDATION):
+        if recipe.sweep and recipe.data == recipe_data(data):
             found.setdefault(recipe.sweep.name, []).append((recipe, recipe.sweep))
     drawn = []
     for points in found.values():

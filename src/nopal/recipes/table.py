@@ -15,7 +15,7 @@ from nopal.recipes.rounds import first_round
 from nopal.recipes.running import RECIPES
 from nopal.recipes.stepping import read_steps
 from nopal.recipes.sweeps import sweeps_of
-from nopal.recipes.task_sources import VALIDATION
+from nopal.recipes.task_sources import VALIDATION, recipe_data
 from nopal.report import (
     ABLATION,
     ablation_table,
@@ -119,7 +119,7 @@ def _in_order(data: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Records in the order of recipes, with published rows that have none; rows that no recipe is for stand last."""
     lines: list[dict[str, Any]] = []
     for recipe in RECIPES.values():
-        if recipe.data != data.removesuffix(VALIDATION):
+        if recipe.data != recipe_data(data):
             continue
         own = [record for record in records if record["recipe"] == recipe.name]
         if not own and recipe.published and recipe.data == data:

@@ -2,7 +2,8 @@
 
 A source has the `shape` of one input; `training(run, experiment)`: the meta-training tasks of a run, into whose folder
 goes what has to be made for them; `validation(options)`: tasks on which to try a learner while it is trained, as
-difficult as those, none of them in the test (None where there are none); and `test(difficulty)`.
+difficult as those, none of them in the test (None where there are none); and `test(difficulty)`. `own` describes poses
+that aren't those the recipes are about, and `poses` are the objects, where tasks are views of such; else they are None.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from nopal.partitions import Partitions, from_classes
 from nopal.recipes.measuring import labelled
 from nopal.recipes.options import Experiment, TrainingOptions
 from nopal.recipes.pipeline import Encoded, class_tasks, make_partitions, undone_if_refused
-from nopal.recipes.pose_data import find_poses
+from nopal.recipes.pose_data import find_poses, own_of
 from nopal.recipes.recipe import Difficulty
 from nopal.recipes.sources import NAMED, load_splits
 from nopal.recipes.task_options import Classes, PoseTasks, SinusoidTasks
@@ -34,11 +35,21 @@ from nopal.training import Tasks
 
 VALIDATION = "-validation"
 """Ends the name of data whose held-back part takes the place of the test, to choose hyper-parameters by."""
+OWN = "-of-"
+"""Stands in the name of data between what a recipe names and those of a person in their place."""
+
+
+def recipe_data(data: str) -> str:
+    """The name of data that recipes have, of one that may be that of a held-back part or of a person's data."""
+    return data.removesuffix(VALIDATION).partition(OWN)[0]
 
 
 class ImageTasks:
     """Classes of labelled images; meta-training tasks may come from partitions instead. Runs that go side by side share
     the images and what was encoded."""
+
+    own: dict[str, Any] | None = None
+    poses: PoseSet | None = None
 
     def __init__(self, splits: Splits, options: Classes = Classes(), given: Encoder | None = None):
         self.splits, self._options, self._given = splits, options, given
@@ -83,11 +94,17 @@ class GivenTasks:
     """from the number of support examples"""
     test: Callable[[Difficulty], Tasks]
     shape: tuple[int, ...]
+    poses: PoseSet | None = None
+
+    @functools.cached_property
+    def own(self) -> dict[str, Any] | None:
+        return None if self.poses is None else own_of(self.poses)
 
     def training(self, run: RunFolder, experiment: Experiment) -> Tasks:
         if experiment.training is None:
             raise NopalError("These tasks are for learners that are meta-trained; the recipe names no training.")
-        return self.train(experiment.training)
+        with undone_if_refused(run):
+            return self.train(experiment.training)
 
     def validation(self, training: TrainingOptions) -> Tasks | None:
         return self.held_out(training.shot) if self.held_out else None
@@ -100,6 +117,8 @@ def open_tasks(data: str, experiment: Experiment, given: Encoder | None = None, 
     """The tasks that an experiment asks for, on the data of that name; `given` is an encoder that is fitted already,
     `file` one of rendered poses."""
     options = experiment.tasks
+    if file and not isinstance(options, PoseTasks):
+        raise NopalError(f"{file} was given as a file of poses, but these tasks are made from {data}; leave it out.")
     if isinstance(options, SinusoidTasks):
         told = options.told(1, 1)
         return GivenTasks(
@@ -139,4 +158,5 @@ def pose_tasks(options: PoseTasks, poses: PoseSet) -> GivenTasks:
         (lambda shot: options.of(held_out, shot)) if held_out else None,
         lambda at: options.of(new, at[1]),
         (*poses.images.shape[2:4], 1),
+        poses,
     )

@@ -1,7 +1,7 @@
 """The folder of a run, its checkpoints and metrics, what happens between its chunks, and the records of its results."""
 
 from nopal.runs.checkpoints import Checkpoints
-from nopal.runs.files import check_archive, check_writable
+from nopal.runs.files import check_named, check_writable
 from nopal.runs.folder import RunFolder, load_run, open_run
 from nopal.runs.hooks import Checkpointer, Every, Interrupted, Interrupts, NaNGuard
 from nopal.runs.metrics import MetricsLog
@@ -22,7 +22,7 @@ __all__ = [
     "RunFolder",
     "Score",
     "Stopwatch",
-    "check_archive",
+    "check_named",
     "check_writable",
     "environment",
     "load_run",

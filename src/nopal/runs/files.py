@@ -59,10 +59,11 @@ def check_writable(path: Path) -> None:
         raise NopalError(f"The file {path} can't be written ({why}); choose another place.")
 
 
-def check_archive(out: Path, source: Path | None = None) -> None:
-    """Raises `NopalError` where `out` is no name for an .npz file to write, or that of the `source` it is made from."""
-    if out.suffix != ".npz":
-        raise NopalError(f"The file to write is {out}; expected a name that ends in .npz.")
+def check_named(out: Path, *endings: str, source: Path | None = None) -> None:
+    """Raises `NopalError` where `out` can't be written or has none of these endings, and where it is the `source` that
+    it is made from."""
+    if out.suffix not in endings:
+        raise NopalError(f"The file to write is {out}; expected a name that ends in {' or '.join(endings)}.")
     if source and out.resolve() == source.resolve():
         raise NopalError(f"The file to write, {out}, is the one to read; choose another name.")
     check_writable(out)

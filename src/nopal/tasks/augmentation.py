@@ -38,7 +38,8 @@ class Augmented(eqx.Module):
         classes, circle = isinstance(self.target, Categorical), isinstance(self.tasks, Poses)
         if classes and self.shifts is not None:
             raise NopalError("Classes are permuted, not shifted; leave out the shifts.")
-        if self.shifts in (0, ()) or (self.shifts is None and not classes and not circle):
+        wrong = not self.shifts > 0 if isinstance(self.shifts, float | int) else self.shifts == ()
+        if wrong or (self.shifts is None and not classes and not circle):
             raise NopalError(
                 f"The shifts are {self.shifts}; expected a number above 0, such as 1.0 for shifts from -1 to 1, or "
                 "some numbers of which one is drawn."

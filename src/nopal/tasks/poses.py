@@ -48,6 +48,8 @@ class Poses(eqx.Module):
         """`images` are bytes [objects, views, h, w], `angles` radians in [0, 2 pi) [objects, views]. Raises
         `NopalError` for arrays that aren't, and for more examples in a task than an object has views."""
         images, angles = np.asarray(images), np.asarray(angles)
+        if images.ndim == 5:
+            raise NopalError("The views have colours, but learners of poses take grey ones; render without --color.")
         if images.ndim != 4 or images.dtype != np.uint8 or angles.shape != images.shape[:2]:
             raise NopalError(
                 f"The views have shape {images.shape} and type {images.dtype}, their angles {angles.shape}; expected "

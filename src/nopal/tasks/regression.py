@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from nopal.errors import NopalError
+from nopal.errors import NopalError, check_choice
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Gaussian
 
@@ -55,7 +55,7 @@ class Sinusoids(eqx.Module):
         for name, (low, high) in (("amplitude", self.amplitude), ("phase", self.phase), ("x", self.x)):
             if not low <= high:
                 raise NopalError(f"The range of {name} is {low} to {high}; expected the smaller number first.")
-        if min(self.noise) < 0:
+        if not min(self.noise) >= 0:
             raise NopalError(f"The noise is {self.noise}; expected standard deviations of at least 0.")
         if self.levels < 0 or (self.levels == 0 and (self.misleading or self.drawn is not None)):
             raise NopalError(f"The levels of the amplitude are {self.levels}; expected at least 1 where they are told.")
@@ -69,6 +69,7 @@ class Sinusoids(eqx.Module):
 
         Their notebooks never draw the last four, though the paper says that all are.
         """
+        check_choice("version", version, Version)
         drawn = None if version == "paper" else (0, 15)
         return cls(shot, query, (0.1, 4.0), (0.0, 0.0), noise=(0.1, 0.1), levels=20, drawn=drawn)
 

@@ -63,6 +63,26 @@ def test_what_nobody_sees_is_left_out(off: Callable[[Mesh], bytes]) -> None:
     assert triangles(read) == triangles(Mesh(TETRAHEDRON, FACES))
 
 
+# Two of the four triangles of a tetrahedron, under headers that announce four.
+CUT = b"0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 1 2\n3 0 1 3\n"
+PLY = (
+    b"ply\nformat ascii 1.0\nelement vertex %d\nproperty float x\nproperty float y\nproperty float z\n"
+    b"element face %d\nproperty list uchar int vertex_indices\nend_header\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "suffix"),
+    [
+        (b"OFF\n# a comment\n4 2 0\n\n" + CUT, ".off"),
+        (b"OFF 4 2 0\n" + CUT, ".off"),
+        (PLY % (4, 2) + CUT, ".ply"),
+    ],
+)
+def test_a_file_with_all_that_its_header_announces_is_whole(content: bytes, suffix: str) -> None:
+    assert len(parse_mesh(content, suffix, "a/b").faces) == 2
+
+
 @pytest.mark.parametrize(
     ("content", "suffix", "said"),
     [
@@ -75,6 +95,10 @@ def test_what_nobody_sees_is_left_out(off: Callable[[Mesh], bytes]) -> None:
         (b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 nan 0\n3 0 1 2\n", ".off", "not finite"),
         (b"OFF\n3 1 0\n0 0 0\n1 0 0\n2 0 0\n3 0 1 2\n", ".off", "no triangle with an area"),
         (b"OFF\n0 0 0\n", ".off", "damaged|no triangle"),
+        (b"OFF\n4 4 0\n" + CUT, ".off", "ends 2 lines before what its header announces"),
+        (b"OFF 4 4 0\n" + CUT, ".off", "ends 2 lines before"),
+        (PLY % (4, 4) + CUT, ".ply", "ends 2 lines before"),
+        (b"OFF\n3 1 0\n0 0 0\n1e308 0 0\n0 -1e308 0\n3 0 1 2\n", ".off", r"as far as 1e\+308, .* below 1e\+30"),
     ],
 )
 def test_bad_files_are_told_by_name(content: bytes, suffix: str, said: str) -> None:
@@ -83,11 +107,12 @@ def test_bad_files_are_told_by_name(content: bytes, suffix: str, said: str) -> N
 
 
 def test_models_are_named_after_class_and_file_and_sorted(cad: Path, tmp_path: Path) -> None:
-    models, empty = find_models(cad)
+    models, empty, dropped = find_models(cad)
     assert [model.name for model in models] == ["hat/a", "mug/a", "mug/b", "shoe/c"]  # and no bottle
     assert empty == []
+    assert dropped == {"bottle": 1}
     packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", cad.parent, cad.name))
-    zipped, _ = find_models(packed, drop=("mug",))
+    zipped, _, _ = find_models(packed, drop=("mug",))
     assert [model.name for model in zipped] == ["bottle/a", "hat/a", "shoe/c"]
     assert zipped[1].read() == models[0].read() == (cad / "hat/a.off").read_bytes()
     assert zipped[1].suffix == models[0].suffix == ".off"
@@ -99,7 +124,7 @@ def test_class_folders_without_models_and_hidden_files(cad: Path, tmp_path: Path
     (root / "spoon").mkdir()
     (root / "spoon/readme.txt").write_text("none yet")
     (root / "mug/._a.off").write_bytes(b"what some systems leave behind")
-    models, empty = find_models(root)
+    models, empty, _ = find_models(root)
     assert len(models) == 4
     assert empty == ["cup", "spoon"]
 

@@ -172,6 +172,9 @@ def test_missing_opengl_is_told_with_the_package(monkeypatch: pytest.MonkeyPatch
     find_backend.cache_clear()
     with pytest.raises(NopalError, match=r"egl: ImportError: no library.*osmesa: ImportError.*install libosmesa6"):
         find_backend()
+    monkeypatch.setenv("MUJOCO_GL", "glfw")
+    with pytest.raises(NopalError, match=r"MUJOCO_GL names \(glfw: ImportError: no library.*; unset it"):
+        find_backend()
     monkeypatch.setattr(opengl_module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(NopalError, match=r"takes mujoco, which is not installed: pip install 'nopal\[poses\]'"):
         find_backend()

@@ -11,7 +11,7 @@ from nopal.data.poses.split import divide, pascal3d, shuffled
 
 
 def test_the_real_models_divide_as_committed(real_data: Path) -> None:
-    models, _ = find_models(real_data / "pascal3d_cad.zip")
+    models, _, _ = find_models(real_data / "pascal3d_cad.zip")
     names = [model.name for model in models]
     parts, held_back = divide(names)
     assert Counter(parts) == {"train": 46, "test": 15}

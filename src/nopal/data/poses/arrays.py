@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,6 +82,13 @@ class PoseSet:
         if not rows.size:
             raise NopalError(f"None of the {len(self)} objects is for {which}; choose another part, or other objects.")
         return self.of(rows)
+
+    def digest(self) -> str:
+        """16 digits that tell these views, angles, names and parts from others."""
+        found = hashlib.blake2b(json.dumps([self.names, self.split, self.images.shape]).encode(), digest_size=8)
+        for array in (self.images, self.angles, self.validation):
+            found.update(np.ascontiguousarray(array).data)
+        return found.hexdigest()
 
     @property
     def variants(self) -> int:

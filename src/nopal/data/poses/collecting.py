@@ -55,11 +55,13 @@ class RenderOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What was rendered, sentences about models that could not be, and the class folders without models."""
+    """What was rendered, sentences about models that could not be, the class folders without models, and how many were
+    left out by class."""
 
     poses: PoseSet
     problems: tuple[str, ...]
     empty: tuple[str, ...]
+    dropped: dict[str, int]
 
 
 def render_poses(
@@ -83,7 +85,7 @@ def render_poses(
     """
     options.check()
     out = Path(out).expanduser()
-    models, empty = find_models(root, drop=options.drop, formats=options.formats)
+    models, empty, dropped = find_models(root, drop=options.drop, formats=options.formats)
     folder = out.with_name(out.name + ".partial")
     work = Work(scene, options.views, options.seed, folder, options.strength)
     rendered: dict[str, Rendered] = {}
@@ -98,8 +100,7 @@ def render_poses(
                     rendered[result.name] = result
                     watch(total, result)
         except NopalError as error:
-            stays = f" What was rendered stays in {folder}: the same command goes on from there." if rendered else ""
-            raise NopalError(f"{error}{stays}") from None
+            raise NopalError(f"{error} {_stays(folder)}" if rendered else str(error)) from None
         return tuple(model.name for model in models if rendered[model.name].file)
 
     names = draw(models)
@@ -134,10 +135,17 @@ def render_poses(
     if variants:
         made |= {"variants": options.variants, "strength": options.strength}
     poses = _joined({name: file for name in names if (file := rendered[name].file)}, parts, made)
-    poses.save(out)
+    try:
+        poses.save(out)
+    except NopalError as error:
+        raise NopalError(f"{error} {_stays(folder)}") from None
     if not problems:
         shutil.rmtree(folder, ignore_errors=True)
-    return Outcome(poses, problems, tuple(empty))
+    return Outcome(poses, problems, tuple(empty), dropped)
+
+
+def _stays(folder: Path) -> str:
+    return f"What was rendered stays in {folder}: the same command goes on from there."
 
 
 def _joined(files: dict[str, Path], parts: dict[str, tuple[str, bool]], made: dict[str, Any]) -> PoseSet:

@@ -58,10 +58,16 @@ class Model:
         return PurePosixPath(self.member or self.path.name).suffix.lower()
 
 
-def find_models(
-    root: str | Path, *, drop: Sequence[str] = SYMMETRIC, formats: Sequence[str] = FORMATS
-) -> tuple[list[Model], list[str]]:
-    """The models in the class folders of a folder or a zip file, sorted by name, and the class folders that have none.
+class Found(NamedTuple):
+    """Models, sorted by name; the class folders that have none; and how many models were left out by class."""
+
+    models: list[Model]
+    empty: list[str]
+    dropped: dict[str, int]
+
+
+def find_models(root: str | Path, *, drop: Sequence[str] = SYMMETRIC, formats: Sequence[str] = FORMATS) -> Found:
+    """What lies in the class folders of a folder or a zip file.
 
     An object is named after the folder it lies in and its file: "car/01". Classes in `drop` and hidden files are passed
     over. Raises `NopalError` where `root` is neither folder nor zip file, where two files would be the same object,
@@ -74,6 +80,7 @@ def find_models(
     files, folders = _contents(root)
     found: dict[str, Model] = {}
     filled: set[PurePosixPath] = set()
+    dropped: dict[str, int] = {}
     for file in sorted(files):
         if file.suffix.lower() not in formats:
             continue
@@ -81,6 +88,7 @@ def find_models(
             raise NopalError(f"{file} lies in no class folder of {root}; put every model into the folder of its class.")
         filled.update(file.parents)
         if file.parent.name in drop:
+            dropped[file.parent.name] = dropped.get(file.parent.name, 0) + 1
             continue
         name = f"{file.parent.name}/{file.stem}"
         model = Model(name, root, str(file)) if root.is_file() else Model(name, root / file)
@@ -96,7 +104,8 @@ def find_models(
             f"There is no model in {root} that is not left out; expected files that end in {', '.join(formats)} in "
             "class folders, such as car/01.off."
         )
-    return [found[name] for name in sorted(found)], sorted(str(f) for f in folders - filled if f.name not in drop)
+    models = [found[name] for name in sorted(found)]
+    return Found(models, sorted(str(f) for f in folders - filled if f.name not in drop), dropped)
 
 
 def _contents(root: Path) -> tuple[list[PurePosixPath], set[PurePosixPath]]:
@@ -135,8 +144,11 @@ def parse_mesh(content: bytes, suffix: str, name: str) -> Mesh:
         )
         vertices = np.asarray(read.vertices, np.float64)
         faces = np.asarray(read.faces, np.int64)
+        missing = _missing_lines(content, suffix)
     except Exception as error:  # trimesh raises whatever its parsers stumble over
         raise bad(f"is damaged ({type(error).__name__}: {_one_line(error)})") from None
+    if missing > 0:
+        raise bad(f"ends {missing} lines before what its header announces")
     if not len(faces):
         raise bad("has no triangle")
     if faces.min() < 0 or faces.max() >= len(vertices):
@@ -144,7 +156,10 @@ def parse_mesh(content: bytes, suffix: str, name: str) -> Mesh:
     if not np.isfinite(vertices[faces]).all():
         raise bad("has a vertex that is not finite")
     vertices, faces = _merged(vertices, faces)
-    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    farthest = np.abs(vertices).max()
+    if not farthest < _FARTHEST:
+        raise bad(f"reaches as far as {farthest:.3g}, while coordinates below {_FARTHEST:.0e} were expected")
+    a, b, c = (vertices[faces[:, corner]] / (farthest or 1) for corner in range(3))
     solid = np.linalg.norm(np.cross(b - a, c - a), axis=1) > 0
     if not solid.any():
         raise bad("has no triangle with an area")
@@ -180,6 +195,9 @@ def warp(mesh: Mesh, strength: float, random: np.random.Generator) -> Mesh:
     return Mesh(mesh.vertices + side * np.einsum("ni,nj,nk,ijkd->nd", x, y, z, moves, optimize=True), mesh.faces)
 
 
+_FARTHEST = 1e30
+"""Beyond, MuJoCo's single precision ends."""
+
 PLACE = np.array([0.5, 0.0, -0.324])
 """Where the middle of an object's bottom stands."""
 
@@ -199,6 +217,22 @@ def _used(
     """The vertices that a face has."""
     rows, index = np.unique(faces, return_inverse=True)
     return vertices[rows], index.reshape(faces.shape)
+
+
+def _missing_lines(content: bytes, suffix: str) -> int:
+    """How many lines a text file lacks of those that its header announces: parsers take what is there."""
+    if suffix == ".ply" and b"format ascii" in content[:200]:
+        header, _, body = content.partition(b"end_header")
+        announced = sum(int(line.split()[2]) for line in header.splitlines() if line.startswith(b"element "))
+        return announced - sum(1 for line in body.splitlines() if line.strip())
+    if suffix == ".off":
+        lines = [line for raw in content.splitlines() if (line := raw.partition(b"#")[0].split())]
+        words = [word for line in lines for word in line]
+        counts = words[1:3] if words[0].endswith(b"OFF") else [words[0].rpartition(b"OFF")[2], words[1]]
+        vertices, faces = map(int, counts)
+        if len(words) < 3 * vertices + 4 * faces:  # whole files may have several vertices or faces in a line
+            return vertices + faces - len(lines) + (2 if lines[0][0].endswith(b"OFF") and len(lines[0]) == 1 else 1)
+    return 0
 
 
 def _one_line(error: Exception) -> str:

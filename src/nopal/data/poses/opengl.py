@@ -41,6 +41,11 @@ def find_backend() -> str:
             return backend
         lines = trial.stderr.strip().splitlines() or [f"it ended with {trial.returncode}"]
         reasons.append(f"{backend or 'the default'}: {lines[-1][:200]}")
+    if asked:
+        raise NopalError(
+            f"MuJoCo can't draw with what the variable MUJOCO_GL names ({reasons[0]}); unset it, so that EGL or OSMesa "
+            "is taken, whichever works."
+        )
     raise NopalError(
         f"MuJoCo finds no OpenGL to draw with ({'; '.join(reasons)}); install OSMesa, which needs no GPU (on Debian "
         "and Ubuntu: apt-get install libosmesa6), or EGL (apt-get install libegl1 libopengl0 libgl1-mesa-dri)."
