@@ -93,6 +93,8 @@ def test_stages(stages: Path, here: Path, capsys: pytest.CaptureFixture[str]) ->
     ]
     assert nopal.load(stages / "run").statistics == "running"
 
+    assert go("evaluate stages/run new.npz --at 3x1 --episodes 8 --baselines knn") == 2
+    assert "no encoder of its own, whose vectors baselines need; name by --encoder" in capsys.readouterr().err
     assert go("evaluate stages/run new.npz --at 3x1 --episodes 8 --encoder stages/vectors.encoder.npz") == 0
     said = capsys.readouterr().out
     assert "ProtoNets" in said
@@ -218,6 +220,16 @@ def test_killed_and_resumed(stages: Path, here: Path) -> None:
             "partition few.npz x.npz --how hyperplanes --clusters 2 --margin 9",
             "of the 9 vectors on one side, outside a",
         ),
+        ("encode letters.npz letters.npz", "The file to write, letters.npz, is the one to read"),
+        ("encode letters.npz x.npz --by nowhere --encoder.name raw", "other choices of one have no meaning"),
+        (
+            "partition few.npz x.npz --report few.npz",
+            "expected a name that ends in .html or .csv",
+        ),
+        ("partition few.npz x.npz --min-kept 1.5 --clusters 2", "from 0 to below 1"),
+        ("demo x --speed 0", "The speed is 0.0; expected a number above 0"),
+        ("demo x --episodes 1", "The number of test tasks is 1"),
+        ("run omniglot-raw-knn --data nowhere.npz", "nowhere.npz was given as a file of poses"),
         ("partition few.npz few.npz", "The file to write, few.npz, is the one to read"),
         ("partition notes.txt x.npz", "notes.txt can't be read as NumPy arrays"),
         ("train letters.npz few.npz run", "few.npz is damaged or was not written by Nopal"),

@@ -168,10 +168,15 @@ def test_two_processes_with_one_number() -> None:
     [
         ({"processes": 2, "process": 1}, "no coordinator is named"),
         ({"coordinator": "node1", "processes": 2, "process": 1}, "The coordinator is 'node1'; expected a host and a"),
-        ({"coordinator": "node1:1234"}, "The number of processes is None"),
+        ({"coordinator": "node1:1234"}, "There are to be an untold number of processes, and this is none of them"),
         ({"coordinator": "node1:1234", "processes": 2, "process": 2}, "This is process 2 of 2; expected a number from"),
         ({"coordinator": "node1:1234", "processes": 2, "process": -1}, "This is process -1 of 2"),
         ({"coordinator": "127.0.0.1:PORT", "processes": 2, "process": 1}, "Nobody answers at 127.0.0.1:"),
+        (
+            {"coordinator": "127.0.0.1:PORT", "processes": 2, "process": 1, "silence": 0},
+            "The patience is 0",
+        ),
+        ({"processes": 2}, "There are to be 2 processes, but no coordinator is named"),
         ({"coordinator": "nowhere.invalid:1234", "processes": 2, "process": 1}, "Nobody answers at nowhere.invalid"),
     ],
 )

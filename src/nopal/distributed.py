@@ -50,10 +50,13 @@ def join(
     if coordinator is None:
         if processes not in (None, 1) or process not in (None, 0):
             raise NopalError(
-                f"There are to be {processes} processes, of which this is {process}, but no coordinator is named; give "
-                "the address of process 0, such as node1:1234."
+                f"There are to be {'several' if processes is None else processes} processes"
+                f"{'' if process is None else f', of which this is {process}'}, but no coordinator is named; give the "
+                "address of process 0, such as node1:1234."
             )
         return
+    if patience < 0 or silence < 1:
+        raise NopalError(f"The patience is {patience} and the silence {silence}; expected seconds, from 0 and 1 on.")
     if coordinator != "auto":
         _check(coordinator, processes, process)
         _reach(coordinator, process == 0, patience)
@@ -70,7 +73,7 @@ def join(
                 None if coordinator == "auto" else coordinator,
                 processes,
                 process,
-                initialization_timeout=patience,
+                initialization_timeout=max(patience, 1),
                 heartbeat_timeout_seconds=silence,
             )
         except (RuntimeError, ValueError) as error:
@@ -88,8 +91,9 @@ def _check(coordinator: str, processes: int | None, process: int | None) -> None
         raise NopalError(f"The coordinator is {coordinator!r}; expected a host and a port, such as node1:1234.")
     if processes is None or process is None or processes < 1:
         raise NopalError(
-            f"The number of processes is {processes} and that of this one {process}; expected both beside the "
-            "coordinator, the first at least 1."
+            f"There are to be {'an untold number of' if processes is None else processes} processes, and this is "
+            f"{'none' if process is None else process} of them; expected both numbers beside the coordinator, the "
+            "first at least 1."
         )
     if not 0 <= process < processes:
         raise NopalError(f"This is process {process} of {processes}; expected a number from 0 to {processes - 1}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 import signal
 from pathlib import Path
@@ -55,6 +56,34 @@ def test_a_report_shows_it(whole: Path, tmp_path: Path) -> None:
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     for words in ("What its encoder keeps", "Reconstructions by", "Interpolations by", "Loss of the encoder of"):
         assert words in page
+
+
+def test_a_report_shows_an_encoder_alone(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "knn" / "encoder")
+    for path in (whole, tmp_path / "knn"):
+        write_report([path], tmp_path / "page.html")
+        assert f"Reconstructions by the encoder of {path}" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    (tmp_path / "knn" / "encoder" / "reconstructions.png").write_text("junk")
+    with pytest.raises(NopalError, match=r"The picture .*reconstructions\.png can't be read"):
+        write_report([tmp_path / "knn"], tmp_path / "page.html")
+
+
+def test_other_images_of_the_same_shape_are_others(whole: Path, images: ImageSet, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    other = ImageSet(255 - images.images)
+    with pytest.raises(NopalError, match="digest"):
+        train_encoder(other, OPTIONS, "noise", tmp_path / "run", True, every=5)
+    config = json.loads((whole / "config.json").read_text())
+    del config["digest"]  # as in folders of before
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "run" / "seconds.txt").write_text("")  # as after a full disk
+    assert train_encoder(images, OPTIONS, "noise", tmp_path / "run", True, every=5).options.steps == 10
+
+
+def test_a_loss_that_is_no_number_names_the_encoders_rate(images: ImageSet, tmp_path: Path) -> None:
+    wild = EncoderOptions("acai", acai=dataclasses.replace(SMALL, rate=1e30))
+    with pytest.raises(NopalError, match=r"at step \d+; lower --encoder\.acai\.rate\."):
+        train_encoder(images, wild, "noise", tmp_path / "run", False, every=5)
 
 
 def test_a_stopped_run_goes_on_as_if_never_stopped(

@@ -6,14 +6,20 @@ import dataclasses
 import io
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from rich.console import Console
 
 from nopal import NopalError
 from nopal.data.images import ImageSet, Splits
-from nopal.encoders import PCA, ACAIOptions, ClassifierOptions, Raw
-from nopal.recipes.baseline_options import FineTunedEncoderOptions, LogisticOptions, NearestNeighbourOptions
+from nopal.encoders import ACAI, PCA, ACAIOptions, ClassifierOptions, Raw
+from nopal.recipes.baseline_options import (
+    ClusterMatchingOptions,
+    FineTunedEncoderOptions,
+    LogisticOptions,
+    NearestNeighbourOptions,
+)
 from nopal.recipes.options import (
     EncoderOptions,
     Experiment,
@@ -23,8 +29,9 @@ from nopal.recipes.options import (
     TrainingOptions,
 )
 from nopal.recipes.recipe import Published, Recipe
-from nopal.recipes.running import RECIPES, annealed, find_recipe, run_recipe
+from nopal.recipes.running import RECIPES, annealed, find_recipe, given_encoder, prepare, run_recipe
 from nopal.recipes.sources import NAMED
+from nopal.recipes.task_sources import open_tasks
 from nopal.runs import read_records
 
 TRAINING = TrainingOptions(way=2, shot=1, query=1, tasks_per_step=1, steps=40)
@@ -255,3 +262,40 @@ def test_refused_before_anything_is_trained(tmp_path: Path) -> None:
         with pytest.raises(NopalError, match=sentence):
             run_recipe(recipe, "demo", tmp_path / "run", tmp_path, console=Console(file=io.StringIO()), **options)
         assert not (tmp_path / "run").exists()
+
+
+def test_an_encoder_that_is_made_otherwise_is_not_a_rows(tmp_path: Path) -> None:
+    images = NAMED["letters"]().train
+    small = ACAIOptions(steps=1, width=8, latent_width=2, depth=2, latent=2, batch=4)
+    ACAI.fit(images.images, options=small, key=jax.random.key(0)).save(tmp_path / "acai.npz")
+    row = dataclasses.replace(
+        KNN, experiment=dataclasses.replace(KNN.experiment, encoder=EncoderOptions("acai", acai=small))
+    )
+    assert given_encoder(row, tmp_path / "acai.npz").made["options"]["depth"] == 2
+    longer = dataclasses.replace(small, steps=9)
+    given_encoder(dataclasses.replace(row, experiment=with_acai(row, longer)), tmp_path / "acai.npz")
+    deeper = dataclasses.replace(row, experiment=with_acai(row, dataclasses.replace(small, depth=4)))
+    with pytest.raises(NopalError, match=r"acai\.npz has depth = 2, but letters-knn asks for 4"):
+        given_encoder(deeper, tmp_path / "acai.npz")
+
+
+def with_acai(recipe: Recipe, options: ACAIOptions) -> Experiment:
+    return dataclasses.replace(recipe.experiment, encoder=EncoderOptions("acai", acai=options))
+
+
+def test_the_seed_is_that_of_random_baselines(tmp_path: Path) -> None:
+    matching = dataclasses.replace(
+        KNN,
+        experiment=Experiment(ClusterMatchingOptions(clusters=5, repeats=1), EncoderOptions("raw")),
+        difficulties=((3, 1),),
+    )
+    source = open_tasks("letters", matching.experiment)
+    learners = [
+        prepare(matching, matching.experiment, source, tmp_path, False, seed=seed)[0]((3, 1)) for seed in (0, 0, 1)
+    ]
+    same, other = (
+        all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (learners[0], learner))))
+        for learner in learners[1:]
+    )
+    assert same
+    assert not other

@@ -124,7 +124,7 @@ def test_what_can_not_begin_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(NopalError, match="number of seeds is 0"):
         together(tmp_path, [])
     knn = Recipe("letters-knn", "kNN", "letters", Experiment(NearestNeighbourOptions(), ENCODER), ((2, 1),))
-    with pytest.raises(NopalError, match="trains nothing that a seed could change"):
+    with pytest.raises(NopalError, match="meta-trains nothing, and so no seeds together"):
         together(tmp_path, [0, 1], knn)
     (tmp_path / "run-1").mkdir()
     (tmp_path / "run-1" / "config.json").write_text("{}")

@@ -11,6 +11,7 @@ import rich.table
 from tyro.conf import arg
 
 from nopal.commands.arguments import LearnerChoice, Out, Processes, Run, Source, Together, parse_difficulty
+from nopal.errors import NopalError
 from nopal.recipes.options import EncoderOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
 from nopal.recipes.sources import Split
 from nopal.runs import check_named
@@ -48,7 +49,9 @@ def encode(
     from nopal.recipes.rounds import encoder_at
     from nopal.recipes.sources import load_images, name_of
 
-    check_named(out, ".npz")
+    check_named(out, ".npz", source=Path(source))
+    if by and encoder != EncoderOptions():
+        raise NopalError(f"The encoder is that of {by}, so that other choices of one have no meaning; leave them out.")
     images, data = load_images(source, split=split, size=size), name_of(source)
     if by:
         fitted = encoder_at(by, images, data)
@@ -82,11 +85,10 @@ def partition(
     from nopal.recipes.clusters import write_clusters
     from nopal.recipes.pipeline import cluster
     from nopal.recipes.sources import load_labels
-    from nopal.runs import check_writable
 
     check_named(out, ".npz", source=vectors)
     if report:
-        check_writable(report)
+        check_named(report, ".html", ".csv", source=vectors)
     rows, labels = load_vectors(vectors), load_labels(vectors)
     made = cluster(rows, options)
     made.save(out)
@@ -178,7 +180,7 @@ def evaluate(
     split: Split = "test",
     episodes: int = 1000,
     encoder: Path | None = None,
-    baselines: tuple[Literal["knn", "linear", "mlp"], ...] = ("knn",),
+    baselines: tuple[Literal["knn", "linear", "mlp"], ...] | None = None,
     tune_on: str | None = None,
     out: Path | None = None,
 ) -> None:
@@ -191,7 +193,8 @@ def evaluate(
         split: which part of a named data set
         episodes: test tasks for each difficulty
         encoder: the encoder's file, for baselines; the run's own by default, where it made one
-        baselines: nearest neighbours, logistic regression, a perceptron with dropout
+        baselines: nearest neighbours, logistic regression, a perceptron with dropout; the first by default where there
+            is an encoder
         tune_on: labelled images of other classes on which to choose the baselines' hyper-parameters; of a data set by
             name, its validation part
         out: folder for the record (JSON) and the scores (CSV); the run folder by default

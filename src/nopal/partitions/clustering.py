@@ -50,6 +50,11 @@ def from_kmeans(
     """
     if partitions < 1 or repeats < 1:
         raise NopalError(f"{partitions} partitions by {repeats} repeats were asked for; expected at least 1 of each.")
+    if min_members < 0 or not 0 <= min_kept < 1:
+        raise NopalError(
+            f"The least number of members is {min_members} and the share of clusters to be kept {min_kept}; expected 0 "
+            "or more, and from 0 to below 1."
+        )
     fit: Callable[..., KMeans] = fit_kmeans
     if rows_at_once is not None or (isinstance(z, np.memmap) and z.nbytes > IN_MEMORY):
         fit = functools.partial(fit_kmeans_streamed, rows_at_once=ROWS if rows_at_once is None else rows_at_once)

@@ -69,7 +69,7 @@ def from_hyperplanes(
         else:
             raise NopalError(
                 f"After {retries} retries a partition has at most {most} cells with {min_members} of the {n} vectors, "
-                f"expected {way}; lower the way, min_members or the margin, which is {margin:g}."
+                f"expected {way}; lower the way (--clusters), min_members or the margin, which is {margin:g}."
             )
     made = {
         "how": "hyperplanes",

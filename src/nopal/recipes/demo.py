@@ -15,7 +15,8 @@ from rich.console import Console
 
 from nopal.data import glyphs
 from nopal.data.images import ImageSet
-from nopal.evaluation import Scores
+from nopal.errors import NopalError
+from nopal.evaluation import Scores, check_episodes
 from nopal.learners.learner import Learner
 from nopal.learners.nearest_neighbour import NearestNeighbour
 from nopal.partitions import Partitions, from_labels
@@ -66,8 +67,11 @@ def run_demo(
     """Train and compare on glyphs, print the table, write records and `report.html` into `folder`; returns the page's
     path.
 
-    `speed` divides the numbers of training steps.
+    `speed` divides the numbers of training steps. Raises `NopalError` for a speed that is none and too few test tasks.
     """
+    check_episodes(episodes)
+    if not 0 < speed < float("inf"):
+        raise NopalError(f"The speed is {speed}; expected a number above 0, by which steps are divided.")
     console.print("Drawing the built-in characters (or taking them from the cache) ...")
     data = glyphs.load()
     images, test = data.train.without_labels(), data.test

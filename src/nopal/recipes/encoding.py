@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -19,8 +20,9 @@ from nopal.encoders.acai import fitted
 from nopal.recipes.loading import key_of
 from nopal.recipes.options import EncoderOptions, to_plain
 from nopal.recipes.watching import progress_of, refuse_fewer, watched
-from nopal.report import image_grid
+from nopal.report import image_grid, write_picture
 from nopal.runs import Interrupts, open_run
+from nopal.runs.files import read_json
 from nopal.runs.packing import pack, unpack
 from nopal.runs.stopwatch import seconds_of
 
@@ -83,9 +85,14 @@ def train_encoder(
     fit, initial_state = _prepared(images, options)
     key, steps = key_of(options.seed), options.steps
     state = initial_state(jax.random.split(key)[0])
-    refuse_fewer(folder, steps)
+    if resume:
+        refuse_fewer(folder, steps)
     config = {"encoder": to_plain(options), "shape": images.shape, "images": len(images), "every": every}
-    run = open_run(folder, config, resume=resume, may_differ=[f"encoder.{options.name}.steps"])
+    config["digest"] = hashlib.blake2b(np.ascontiguousarray(images.images).data, digest_size=8).hexdigest()
+    may_differ = [f"encoder.{options.name}.steps"]
+    if (folder / "config.json").exists() and "digest" not in read_json(folder / "config.json"):
+        may_differ.append("digest")  # begun before it was written down
+    run = open_run(folder, config, resume=resume, may_differ=may_differ)
     finished = folder / "encoder.npz"
     if not several() and finished.exists():
         found = load_encoder(finished)
@@ -97,7 +104,7 @@ def train_encoder(
     elif several():
         state = unpack(from_first(lambda: {"bytes": pack(state)})["bytes"], state)
     with (
-        watched(run, steps, start) as (_, hooks),
+        watched(run, steps, start, advice=f"lower --encoder.{options.name}.rate") as (_, hooks),
         progress_of(steps, start, options.name) as progress,
         Interrupts(run.checkpoints) as interrupts,
     ):
@@ -123,11 +130,11 @@ def draw_encoder(encoder: ACAI, images: ImageSet, folder: Path) -> None:
     shown, z = np.asarray(fitted(chosen, encoder.options.width)), encoder(chosen)
     decoded = np.asarray(_decode(encoder, jnp.asarray(z)))
     figure = image_grid(np.stack([shown, decoded]), ["image", "decoded"])
-    figure.savefig(folder / "reconstructions.png", dpi=120)
+    write_picture(figure, folder / "reconstructions.png", dpi=120)
     share = np.linspace(0, 1, 9)[:, None]
     between = [(1 - share) * one + share * other for one, other in zip(z[::2], z[1::2])]
     rows = [np.asarray(_decode(encoder, jnp.asarray(row, jnp.float32))) for row in between]
-    image_grid(np.stack(rows)).savefig(folder / "interpolations.png", dpi=120)
+    write_picture(image_grid(np.stack(rows)), folder / "interpolations.png", dpi=120)
 
 
 _decode = eqx.filter_jit(ACAI.decode)

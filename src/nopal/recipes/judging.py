@@ -52,6 +52,7 @@ from nopal.runs import (
     write_record,
     write_scores_csv,
 )
+from nopal.runs.files import read_json
 
 BaselineName = Literal["knn", "linear", "mlp"]
 DEFAULTS: dict[str, BaselineOptions] = {
@@ -71,14 +72,15 @@ def judge_run(
     out: Path,
     encoder: Path | None,
     console: Console,
-    baselines: Sequence[BaselineName] = ("knn",),
+    baselines: Sequence[BaselineName] | None = None,
     tune_on: str | None = None,
 ) -> None:
     """Score a run's learner and, where there is an encoder (the run's own by default), `baselines` on its vectors of
     the same tasks; writes records and a CSV file.
 
-    Baselines take their default hyper-parameters, or the best of the recipes' on tasks of `tune_on`, labelled images of
-    other classes.
+    Of baselines nearest neighbours are the default, where there is an encoder. They take their default
+    hyper-parameters, or the best of the recipes' on tasks of `tune_on`, labelled images of other classes. Raises
+    `NopalError` for baselines without an encoder.
     """
     if not difficulties:
         raise NopalError("No difficulty was named; name one, such as 5x1.")
@@ -86,6 +88,11 @@ def judge_run(
     run, learner = load_run(path), load(path)
     own = path / "encoder.npz"
     encode = load_encoder(encoder or own) if encoder or own.exists() else None
+    if encode is None and (baselines or tune_on):
+        raise NopalError(
+            f"The run in {path} has no encoder of its own, whose vectors baselines need; name by --encoder the one "
+            "that nopal encode wrote, VECTORS.encoder.npz."
+        )
     shape = image_shape(learner)
     images = load_images(source, split=split, **brought_to(shape))
     if images.shape != shape:
@@ -102,7 +109,7 @@ def judge_run(
         if tune_on:
             held_out = load_images(tune_on, split="validation" if tune_on in NAMED else split, **brought_to(shape))
             validation = encode(held_out.images), held_out.need_labels()
-        for name in baselines:
+        for name in ("knn",) if baselines is None else baselines:
             baseline = (TUNED if tune_on else DEFAULTS)[name]
             chosen = Chosen(baseline.offer(lambda: vectors, key_of(0)), validation)
             row = f"{baseline.title} on the embedding"
@@ -137,11 +144,13 @@ def _differences(learner: dict[tuple[int, int], Scores], baseline: dict[tuple[in
 
 
 def write_report(paths: Sequence[Path], out: Path) -> None:
-    """One page about the runs in `paths`."""
+    """One page about the runs in `paths`, which may be of encoders."""
     if not paths:
         raise NopalError("No run folder was named; name at least one.")
     check_writable(out)
-    runs = {str(path): load_run(path) for path in paths}
+    encoders = {str(path): folder for path in paths if (folder := _encoder_alone(path))}
+    runs = {str(path): load_run(path) for path in paths if str(path) not in encoders}
+    encoders |= {name: run.path / "encoder" for name, run in runs.items()}
     rows: list[Row] = []
     for name, run in runs.items():
         records = read_records(run.path / "results") if (run.path / "results").is_dir() else []
@@ -177,12 +186,12 @@ def write_report(paths: Sequence[Path], out: Path) -> None:
         pictures = [Picture(_picture(path), f"{words} {name}", f"{words} {name}.") for name, path in drawn.items()]
         if pictures:
             sections.append(Section(heading, pictures))
-    if shown := [picture for name, run in runs.items() for picture in _of_encoder(name, run.path / "encoder")]:
+    if shown := [picture for name, folder in encoders.items() for picture in _of_encoder(name, folder)]:
         sections.append(Section("What its encoder keeps", shown))
     for name, run in runs.items():
         if (run.path / "partitions.npz").exists():
             sections.append(_clusters(name, run))
-    write_page(out, report_page("Nopal: " + ", ".join(runs), sections))
+    write_page(out, report_page("Nopal: " + ", ".join(map(str, paths)), sections))
 
 
 def _clusters(name: str, run: RunFolder) -> Section:
@@ -195,22 +204,40 @@ def _clusters(name: str, run: RunFolder) -> Section:
     return Section(f"The clusters of {name}", [*parts, summaries_table(summarise(made))])
 
 
+def _encoder_alone(path: Path) -> Path | None:
+    """The folder of an encoder that was trained for no meta-learner: this one, or in it `encoder`."""
+    if (path / "config.json").exists():
+        config = read_json(path / "config.json")
+        return path if "encoder" in config and "learner" not in config else None
+    return path / "encoder" if (path / "encoder" / "config.json").exists() else None
+
+
 def _of_encoder(name: str, folder: Path) -> list[Picture]:
-    """What the encoder of a run left in its folder, where it was trained."""
-    if not (folder / "reconstructions.png").exists():
-        return []
-    curve = curves_figure({name: folder / "metrics.csv"}, metric="loss")
-    known, between = (_picture(folder / f"{kind}.png") for kind in ("reconstructions", "interpolations"))
-    return [
-        Picture(known, f"Reconstructions by the encoder of {name}", "Images, and what was decoded from their vectors."),
-        Picture(between, f"Interpolations by the encoder of {name}", "Decoded on the way from one vector to another."),
-        Picture(curve, f"Loss of the encoder of {name}", "Loss of the autoencoder."),
+    """What an encoder left in its folder, where it was trained."""
+    shown = [
+        Picture(_picture(file), f"{kind.capitalize()} by the encoder of {name}", caption)
+        for kind, caption in _OF_ENCODER.items()
+        if (file := folder / f"{kind}.png").exists()
     ]
+    if (folder / "metrics.csv").exists():
+        curve = curves_figure({name: folder / "metrics.csv"}, metric="loss")
+        shown.append(Picture(curve, f"Loss of the encoder of {name}", "Loss of the encoder."))
+    return shown
+
+
+_OF_ENCODER = {
+    "reconstructions": "Images, and what was decoded from their vectors.",
+    "interpolations": "Decoded on the way from one vector to another.",
+}
 
 
 def _picture(path: Path) -> Figure:
     """A picture file as a figure, so that the page embeds it."""
-    pixels = Image.open(path)
+    try:
+        pixels = Image.open(path)
+        pixels.load()
+    except (OSError, SyntaxError) as error:  # what Pillow raises for broken pictures
+        raise NopalError(f"The picture {path} can't be read ({error}); take it away.") from None
     figure = Figure(figsize=(pixels.width / 120, pixels.height / 120))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(pixels)

@@ -34,7 +34,7 @@ from nopal.recipes.options import (
 from nopal.recipes.task_options import Classes, TaskOptions
 from nopal.recipes.trials import METERED, Trial
 from nopal.recipes.watching import progress_of, refuse_fewer, watched
-from nopal.report import cluster_sheet, contact_sheet
+from nopal.report import cluster_sheet, contact_sheet, write_picture
 from nopal.runs import Checkpoints, Every, Interrupts, Progress, RunFolder, open_run
 from nopal.runs.packing import pack, unpack
 from nopal.tasks.classification import Classification
@@ -265,7 +265,7 @@ def meta_train(
 
 def draw_clusters(images: ImageSet, partitions: Partitions, path: Path) -> None:
     """Some clusters of the first partition, as a picture."""
-    cluster_sheet(images.images, partitions).savefig(path, dpi=120)
+    write_picture(cluster_sheet(images.images, partitions), path, dpi=120)
 
 
 def draw_tasks(tasks: Classification, path: Path) -> None:
@@ -273,4 +273,4 @@ def draw_tasks(tasks: Classification, path: Path) -> None:
     rows = np.asarray(tasks.draw(jax.random.key(0)))
     shown = rows[: min(10, tasks.way), : tasks.shot + min(5, tasks.query)]
     figure = contact_sheet(np.asarray(tasks.x)[shown], shot=tasks.shot)
-    figure.savefig(path, dpi=120)
+    write_picture(figure, path, dpi=120)

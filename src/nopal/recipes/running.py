@@ -74,7 +74,7 @@ def run_recipe(
     from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
     recipe, source = open_recipe(recipe, experiment, given, data)
     clock = Stopwatch(Path(folder) / "seconds.txt")
-    learner, test, training = prepare(recipe, experiment, source, folder, resume, given)
+    learner, test, training = prepare(recipe, experiment, source, folder, resume, given, seed)
     record = judge(
         recipe, experiment, seed, learner, test, training, results, episodes, clock, console, given, source.own
     )
@@ -199,11 +199,20 @@ def batches_of(recipe: Recipe, experiment: Experiment) -> tuple[int, int] | None
 
 
 def given_encoder(recipe: Recipe, path: Path) -> Encoder:
-    """The encoder of a file; raises `NopalError` where the recipe asks for none or for another kind."""
+    """The encoder of a file; raises `NopalError` where the recipe asks for none, for another kind or for one that is
+    made otherwise; numbers of steps may differ."""
     given, options = load_encoder(path), recipe.experiment.encoder
     asked = options.name.partition("_")[0] if options else "none"
     if given.made["encoder"].lower() != asked:
         raise NopalError(f"{path} holds the encoder {given.made['encoder']}, but {recipe.name} asks for {asked}.")
+    if options and options.training:
+        for name, value in dataclasses.asdict(options.training).items():
+            found = given.made["options"].get(name, value)
+            if found != value and name != "steps":
+                raise NopalError(
+                    f"The encoder in {path} has {name} = {found}, but {recipe.name} asks for {value}; give one that is "
+                    "made as the recipe says, whatever its steps."
+                )
     return given
 
 
@@ -214,12 +223,13 @@ def prepare(
     folder: str | Path,
     resume: bool,
     given: Encoder | None = None,
+    seed: int = 0,
 ) -> tuple[Learner | Callable[[Difficulty], Learner], TasksAt, Tasks | None]:
     """The learner, meta-trained where it has to be, or a function that chooses one for each difficulty; the tasks that
     it is judged on, and those that it was meta-trained on."""
     options = experiment.learner
     if isinstance(options, FromScratchOptions):
-        weights = key_of(0)
+        weights = key_of(seed)
         return lambda at: options.build(source.shape, source.test(at).target, weights), source.test, None
     if isinstance(options, BaselineOptions | FineTunedEncoderOptions):
         encoder = given or experiment.encoder
@@ -230,7 +240,7 @@ def prepare(
             encoder = fit_encoder(images, encoder, recipe.data, folder=Path(folder) / "encoder", resume=resume)
         if isinstance(options, FineTunedEncoderOptions):
             return prepare_fine_tuning(options, encoder, source.splits, recipe.data), source.test, None
-        return *prepare_baseline(options, encoder, source.splits, recipe.data), None
+        return *prepare_baseline(options, encoder, source.splits, recipe.data, seed), None
     if experiment.training is None:
         raise NopalError(f"The recipe {recipe.name} names no training, which its learner needs.")
     check_tests(source, recipe)
@@ -241,7 +251,7 @@ def prepare(
 
 
 def prepare_baseline(
-    options: BaselineOptions, encoder: EncoderOptions | Encoder, splits: Splits, data: str
+    options: BaselineOptions, encoder: EncoderOptions | Encoder, splits: Splits, data: str, seed: int
 ) -> tuple[Chosen, TasksAt]:
     """A baseline that chooses by the meta-validation images, where there is a choice, and tasks of the vectors of the
     test images. Of several processes the first encodes for all."""
@@ -259,7 +269,7 @@ def prepare_baseline(
 
     vectors = from_first(embed)
     validation = (vectors["validation"], held_out.need_labels()) if held_out else None
-    chosen = Chosen(options.offer(lambda: vectors["train"], key_of(0)), validation)
+    chosen = Chosen(options.offer(lambda: vectors["train"], key_of(seed)), validation)
     return chosen, labelled(vectors["test"], splits.test.need_labels())
 
 

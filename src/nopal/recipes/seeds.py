@@ -47,7 +47,9 @@ def run_seeds(
         raise NopalError("The number of seeds is 0; expected at least 1.")
     options, training = recipe.experiment.learner, recipe.experiment.training
     if not isinstance(options, MetaLearnerOptions) or training is None:
-        raise NopalError(f"The recipe {recipe.name} trains nothing that a seed could change; run it with one seed.")
+        raise NopalError(
+            f"The recipe {recipe.name} meta-trains nothing, and so no seeds together; run it once for each, by --seed."
+        )
     experiments = [recipe.at(budget, seed, steps, partitions) for seed in seeds]
     check_episodes(episodes)
     given = given_encoder(recipe, encoder) if encoder else None

@@ -11,15 +11,17 @@ from nopal.errors import NopalError
 from nopal.loop import Hook
 from nopal.runs import Checkpointer, Checkpoints, MetricsLog, NaNGuard, Progress, RunFolder, Stopwatch
 
+_ADVICE = "lower the outer or the inner learning rate or clip the gradients"
+
 
 @contextlib.contextmanager
 def watched(
-    run: RunFolder, steps: int, start: int, share: float = 1.0, of: str = ""
+    run: RunFolder, steps: int, start: int, share: float = 1.0, of: str = "", advice: str | None = None
 ) -> Iterator[tuple[MetricsLog | None, Callable[..., list[Hook]]]]:
     """The run's log, and a function that sets the hooks it is given among those of every run, in the right order; the
     first process alone writes files, and has a log."""
     every, log = run.config["every"], None
-    first: list[Hook] = [NaNGuard(of)]
+    first: list[Hook] = [NaNGuard(of, advice or _ADVICE)]
     last: list[Hook] = [Checkpointer(run.checkpoints, every, last=steps)]
     with contextlib.ExitStack() as open_files:
         if is_first():

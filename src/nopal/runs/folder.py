@@ -58,6 +58,8 @@ def load_run(path: str | Path) -> RunFolder:
     path = Path(path)
     if not path.is_dir():
         raise NopalError(f"There is no folder {path}; expected the folder of a run.")
+    if not (path / CONFIG).exists() and (path / "round-1").is_dir():
+        raise NopalError(f"The folder {path} holds the runs of rounds; name that of one, such as {path / 'round-1'}.")
     if not (path / CONFIG).exists():
         raise NopalError(
             f"The folder {path} holds no {CONFIG}; expected the folder of a run: name another or train first."

@@ -49,21 +49,18 @@ class Checkpointer(Every):
 class NaNGuard:
     """A hook that raises `NopalError` at the first loss that is not a finite number. Put it before `Checkpointer`.
 
-    `of` says in the sentence which run it is, such as " of seed 3".
+    `of` says in the sentence which run it is, such as " of seed 3", and `advice` what to do.
     """
 
-    def __init__(self, of: str = ""):
-        self._of = of
+    def __init__(self, of: str = "", advice: str = "lower the learning rate"):
+        self._of, self._advice = of, advice
 
     def __call__(self, moment: Moment) -> None:
         loss = moment.metrics["loss"]
         bad = np.flatnonzero(~np.isfinite(loss))
         if bad.size:
             step = moment.step - len(loss) + int(bad[0]) + 1
-            raise NopalError(
-                f"The loss{self._of} became {loss[bad[0]]} at step {step}; lower the outer or the inner learning rate "
-                "or clip the gradients."
-            )
+            raise NopalError(f"The loss{self._of} became {loss[bad[0]]} at step {step}; {self._advice}.")
 
 
 class Interrupted(Exception):

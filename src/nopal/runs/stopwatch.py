@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from nopal.runs.files import write_text
+
 
 class Stopwatch:
     """Seconds of work on a run, added up over its interruptions; an equal `share` where runs go side by side."""
@@ -17,10 +19,12 @@ class Stopwatch:
         return self._before + self._share * (time.monotonic() - self._begun)
 
     def write(self) -> None:
-        self._path.write_text(f"{self.seconds():.1f}\n")
+        write_text(self._path, f"{self.seconds():.1f}\n")
 
 
 def seconds_of(folder: Path) -> float:
-    """What the work in a run folder took so far, as it is written there."""
-    path = folder / "seconds.txt"
-    return float(path.read_text()) if path.exists() else 0.0
+    """What the work in a run folder took so far, as it is written there; 0 where that can't be told."""
+    try:
+        return float((folder / "seconds.txt").read_text())
+    except (OSError, ValueError):
+        return 0.0
