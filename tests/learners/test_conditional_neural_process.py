@@ -175,3 +175,15 @@ def test_initial_weights_may_be_normal_as_published():
         np.testing.assert_allclose(kernel.std(), 0.05, rtol=0.05)
     assert learner.shape == (64,)
     assert learner.statistics == "none"
+
+
+def test_a_point_more_moves_the_mean_by_its_own_vector() -> None:
+    """So that predictions from many points are those from few, updated: no point is read in the light of others."""
+    learner, support = cnp(Gaussian(2)), examples(5, Gaussian(2))
+    few, one = taken(support, range(4)), taken(support, [4])
+    expected = (4 * learner.points.mean(few) + learner.points.mean(one)) / 5
+    np.testing.assert_allclose(learner.points.mean(support), expected, rtol=1e-12)
+    x = examples(3, Gaussian(2), seed=1).x
+    repeated = taken(support, [0, 1, 2, 3, 4] * 2)
+    np.testing.assert_allclose(predict(learner, repeated, x), predict(learner, support, x), rtol=1e-10)
+    assert not np.allclose(predict(learner, few, x), predict(learner, support, x))
