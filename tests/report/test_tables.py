@@ -123,6 +123,18 @@ def test_results_page_has_a_table_for_each_data_set():
     )
 
 
+def test_a_time_says_that_an_encoder_given_is_not_in_it():
+    made = {"encoder": "ACAI", "options": {"steps": 9}}
+    for encoder, words in (
+        (made, "11 min without the encoder <sup>"),
+        (made | {"seconds": 3.0}, "11 min <sup>"),
+        ({"encoder": "PCA", "options": {}}, "11 min <sup>"),
+        (None, "11 min <sup>"),
+    ):
+        page = results_page([record(config={"encoder": encoder})], "Results", "Made by a command.")
+        assert words in page
+
+
 def test_seeds_share_a_row_with_the_standard_deviation_between_them():
     """Means 60, 62 and 67: their mean is 63 and their deviation the root of (9 + 1 + 16) / 2."""
     config = {"training": {"steps": 5, "seed": 0}}

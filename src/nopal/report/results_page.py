@@ -79,11 +79,18 @@ def _with_particulars(group: Sequence[Record], machines: list[str], folder: str)
         particulars = _readings(group) | {
             "tasks": _tasks(group),
             "seed": ", ".join(str(record["seed"]) for record in group),
-            "time": f"{time_text(seconds)} <sup>{', '.join(map(str, marks))}</sup>",
+            "time": f"{time_text(seconds)}{_untimed(group)} <sup>{', '.join(map(str, marks))}</sup>",
             "record": ", ".join(links) if len(group) == 1 else f"{recipe} {', '.join(links)}",
         }
         rows.append(dataclasses.replace(row, details={**row.details, **particulars}))
     return rows
+
+
+def _untimed(group: Sequence[Record]) -> str:
+    """A word on an encoder that was trained before, by a program that did not say how long that took."""
+    encoders = [record.get("config", {}).get("encoder") or {} for record in group]
+    trained = any(one.get("options", {}).get("steps") and "seconds" not in one for one in encoders)
+    return " without the encoder" if trained else ""
 
 
 def _tasks(group: Sequence[Record]) -> str:
