@@ -133,10 +133,14 @@ def test_only_the_committed_models_drawn_as_usual_are_those_of_the_recipes(poses
     ours = PoseSet(images, zeros, zeros, zeros, tuple(parts), split, held_back, made=made)
     assert own_of(ours) is None
     assert own_of(ours.of(np.arange(count)[::-1])) is None
-    variants = dataclasses.replace(ours, names=(*ours.names[:-1], f"{ours.names[0]}~1"), made=made | {"variants": 1})
+    usual_part = [name for name, part in parts.items() if part == "train"]
+    names = tuple(f"{usual_part[1]}~1" if name == usual_part[0] else name for name in ours.names)
+    variants = dataclasses.replace(ours, names=names, made=made | {"variants": 1})
     for other in (
         poses,
         ours.of(np.arange(40)),
+        ours.of(np.flatnonzero(np.array(split) == "train")),
+        ours.of(np.array([i for i, part in enumerate(parts.values()) if i != list(parts.values()).index("test")])),
         dataclasses.replace(ours, validation=~held_back),
         dataclasses.replace(ours, names=("spoon/1", *ours.names[1:])),
         dataclasses.replace(ours, made=made | {"seed": 1}),

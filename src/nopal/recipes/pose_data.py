@@ -69,9 +69,10 @@ def own_of(poses: PoseSet) -> dict[str, Any] | None:
         for name, part, held_back in zip(poses.names, poses.split, poses.validation.tolist())
         if not (poses.variants and "~" in name)
     }
-    as_committed = {name: (part == "test", part == "validation") for name, part in pascal3d().items() if name in listed}
+    parts = {name: (part == "test", part == "validation") for name, part in pascal3d().items()}
+    complete = len(listed) >= MODELS_AT_LEAST and all(name in listed for name, part in parts.items() if any(part))
     drawn = json.dumps({name: made.get(name) for name in expected}) == json.dumps(expected)
-    if drawn and listed == as_committed and len(listed) >= MODELS_AT_LEAST:
+    if drawn and complete and listed.items() <= parts.items():
         return None
     told = ("source", "pickles", "views", "seed", "options", "variants", "strength")
     return {"digest": poses.digest(), **{name: made[name] for name in told if name in made}}
