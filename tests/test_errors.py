@@ -28,7 +28,7 @@ for make in (
     lambda: MAML(net, statistics="no"), lambda: MAML(net, reduction="no"), lambda: MAML(net, rates="no"),
     lambda: ProtoNet(net, statistics="no"), lambda: ProtoNet(net).with_statistics("no"),
     lambda: Augmented(Sinusoids(), math.nan), lambda: Augmented(Sinusoids(), -1.0),
-    lambda: Sinusoids(noise=(math.nan, 0.0)),
+    lambda: Sinusoids(noise=(math.nan, 0.0)), lambda: Sinusoids(noise=(0.0, math.nan)),
 ):
     try:
         make()

@@ -219,7 +219,7 @@ def report(runs: Annotated[tuple[Path, ...], arg(metavar="RUN...")], /, *, out: 
     """Write one self-contained page about some runs: scores, learning curves, tasks they were trained on.
 
     Args:
-        runs: run folders
+        runs: run folders, also of encoders
         out: the page to write
     """
     from nopal.recipes.judging import write_report

@@ -55,7 +55,7 @@ class Sinusoids(eqx.Module):
         for name, (low, high) in (("amplitude", self.amplitude), ("phase", self.phase), ("x", self.x)):
             if not low <= high:
                 raise NopalError(f"The range of {name} is {low} to {high}; expected the smaller number first.")
-        if not min(self.noise) >= 0:
+        if not all(deviation >= 0 for deviation in self.noise):
             raise NopalError(f"The noise is {self.noise}; expected standard deviations of at least 0.")
         if self.levels < 0 or (self.levels == 0 and (self.misleading or self.drawn is not None)):
             raise NopalError(f"The levels of the amplitude are {self.levels}; expected at least 1 where they are told.")
