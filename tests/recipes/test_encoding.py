@@ -13,7 +13,7 @@ import pytest
 
 from nopal import NopalError
 from nopal.data.images import ImageSet
-from nopal.encoders import ACAI, ACAIOptions, Classifier, ClassifierOptions, load_encoder
+from nopal.encoders import ACAI, ACAIOptions, BiGAN, BiGANOptions, Classifier, ClassifierOptions, load_encoder
 from nopal.loop import Moment
 from nopal.recipes import watching
 from nopal.recipes.encoding import fit_encoder, train_encoder
@@ -113,6 +113,22 @@ def test_a_finished_encoder_is_not_trained_again_but_may_be_trained_further(
     assert train_encoder(images, more, "noise", whole, True, every=5).options.steps == 15
     with pytest.raises(NopalError, match="has done 15 steps already"):
         train_encoder(images, OPTIONS, "noise", whole, True, every=5)
+
+
+def test_a_bidirectional_gan_has_pictures_and_as_many_steps_as_it_began_with(images: ImageSet, tmp_path: Path) -> None:
+    small = BiGANOptions(steps=10, dimensions=3, hidden=6, batch=8)
+    options, folder = EncoderOptions("bigan", bigan=small), tmp_path / "run"
+    found = train_encoder(images, options, "noise", folder, False, every=5)
+    assert isinstance(found, BiGAN)
+    lines = (folder / "metrics.csv").read_text().splitlines()
+    assert lines[0] == "step,discriminator_accuracy,discriminator_loss,loss"
+    for name in ("reconstructions.png", "interpolations.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+    again = train_encoder(images, options, "noise", folder, True, every=5)
+    assert (again(images.images) == found(images.images)).all()
+    more = EncoderOptions("bigan", bigan=dataclasses.replace(small, steps=15))
+    with pytest.raises(NopalError, match=r"encoder\.bigan\.steps"):
+        train_encoder(images, more, "noise", folder, True, every=5)
 
 
 def test_bad_choices_leave_nothing_behind(images: ImageSet, tmp_path: Path) -> None:

@@ -20,9 +20,8 @@ def recipes() -> None:
     from nopal.recipes.running import RECIPES
 
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
-    table.add_column("name and learner", no_wrap=True)
+    table.add_column("name, learner, steps (demo, hour, published)", no_wrap=True)
     table.add_column("published (way x shot, or points)", min_width=17)
-    table.add_column("steps: demo, hour, published")
     for recipe in RECIPES.values():
         marks = {at: f"{p.mean:g} {p.source.split()[0]}" for at, p in recipe.published.items()}
         published = "\n".join(f"{n}x{k}: {mark}" if n else f"{k}: {mark}" for (n, k), mark in marks.items())
@@ -30,8 +29,8 @@ def recipes() -> None:
         if recipe.encoder_budgets:
             encoders = [recipe.at(budget).encoder for budget in get_args(Budget)]
             lines.append("encoder: " + ", ".join(f"{encoder.steps:,}" for encoder in encoders if encoder))
-        steps = "\n".join(filter(None, lines))
-        table.add_row(f"[bold]{recipe.name}[/bold]\n{recipe.title}", published or "-", steps or "no training")
+        steps = "\n".join(filter(None, lines)) or "no training"
+        table.add_row(f"[bold]{recipe.name}[/bold]\n{recipe.title}\n{steps}", published or "-")
     console.print(table)
 
 

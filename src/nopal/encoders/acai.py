@@ -21,8 +21,8 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
 from nopal.data.images import as_float
 from nopal.data.resizing import resizing_weights
-from nopal.encoders.encoder import Encoder, describe, in_batches
-from nopal.encoders.training import run_steps
+from nopal.encoders.encoder import Decodable, describe, in_batches
+from nopal.encoders.training import check_choices, run_steps
 from nopal.errors import NopalError
 from nopal.loop import Hook
 from nopal.mapping import device_mesh, mean_over_tasks
@@ -67,11 +67,7 @@ class ACAIOptions:
 
     def check(self, images: int) -> None:
         """Raises `NopalError` for choices that make no network or no batch, and for fewer than two images."""
-        if self.steps < 0:
-            raise NopalError(f"The number of steps is {self.steps}; expected at least 0, which trains nothing.")
-        for name in ("width", "latent_width", "depth", "latent", "rate"):
-            if not getattr(self, name) > 0:
-                raise NopalError(f"The choice {name} is {getattr(self, name)}; expected a number above 0.")
+        check_choices(self, "width", "latent_width", "depth", "latent", "rate")
         if self.batch < 2 or self.batch % 2:
             raise NopalError(
                 f"The batch has {self.batch} images; expected an even number, for they are mixed in pairs."
@@ -191,7 +187,7 @@ class ACAIStep(eqx.Module):
         return ACAIState(encoder, decoder, critic, optimiser), losses
 
 
-class ACAI(Encoder):
+class ACAI(Decodable):
     """The latent map of an autoencoder as one vector; it can also be decoded."""
 
     encoder: ConvEncoder
@@ -244,6 +240,9 @@ class ACAI(Encoder):
 
     def embed(self, x: Float[Array, "b h w c"]) -> Float[Array, "b d"]:
         return self.encoder(2 * fitted(x, self.options.width) - 1).reshape(len(x), -1)
+
+    def seen(self, images: Shaped[Array | np.ndarray, "b h w c"]) -> Float[Array, "b width width c"]:
+        return fitted(images, self.options.width)
 
     def decode(self, vectors: Float[Array, "b d"]) -> Float[Array, "b width width c"]:
         """Images in [0, 1], as wide as those it was trained on."""

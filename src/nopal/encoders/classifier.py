@@ -20,7 +20,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree, Shaped
 from nopal.data.images import as_float
 from nopal.encoders.encoder import describe
 from nopal.encoders.features import Features, headless, structure, whole_moments
-from nopal.encoders.training import run_steps
+from nopal.encoders.training import check_choices, run_steps
 from nopal.errors import NopalError
 from nopal.loop import Hook
 from nopal.mapping import device_mesh, share_examples
@@ -53,11 +53,7 @@ class ClassifierOptions:
 
     def check(self, labels: Int[np.ndarray, "n"]) -> None:
         """Raises `NopalError` for choices that make no network or no batch, and for fewer than two classes."""
-        if self.steps < 0:
-            raise NopalError(f"The number of steps is {self.steps}; expected at least 0, which trains nothing.")
-        for name in ("filters", "rate"):
-            if not getattr(self, name) > 0:
-                raise NopalError(f"The choice {name} is {getattr(self, name)}; expected a number above 0.")
+        check_choices(self, "filters", "rate")
         if self.batch < 2:
             raise NopalError(f"The batch has {self.batch} images; expected at least 2, for they are normalised by it.")
         if not self.weight_decay >= 0:

@@ -87,6 +87,18 @@ class Encoder(eqx.Module):
         return cls(shape=shape, record=record, **arrays)
 
 
+class Decodable(Encoder):
+    """An encoder whose vectors can be turned into images again."""
+
+    @abc.abstractmethod
+    def decode(self, vectors: Float[Array, "b d"]) -> Float[Array, "b h2 w2 c"]:
+        """Images in [0, 1]; pure, so that it can be compiled."""
+
+    @abc.abstractmethod
+    def seen(self, images: Shaped[Array | np.ndarray, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
+        """Images in [0, 1] as they were trained on, so of the size of decoded ones."""
+
+
 def in_batches(images: Shaped[Array | np.ndarray, "n h w c"]) -> list[Shaped[Array | np.ndarray, "b h w c"]]:
     """The images in parts small enough to be taken at once."""
     size = max(min(BATCH, NUMBERS // max(math.prod(images.shape[1:]), 1)), 1)

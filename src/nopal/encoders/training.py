@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,15 @@ from nopal.loop import Hook, Step, run
 from nopal.mapping import replicate
 
 S = TypeVar("S", bound=PyTree)
+
+
+def check_choices(options: Any, *positive: str) -> None:
+    """Raises `NopalError` for a negative number of steps, and where one of the choices so named is not above 0."""
+    if options.steps < 0:
+        raise NopalError(f"The number of steps is {options.steps}; expected at least 0, which trains nothing.")
+    for name in positive:
+        if not getattr(options, name) > 0:
+            raise NopalError(f"The choice {name} is {getattr(options, name)}; expected a number above 0.")
 
 
 def run_steps(

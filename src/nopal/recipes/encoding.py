@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -11,12 +12,24 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from nopal.data.images import ImageSet
 from nopal.distributed import check_same, from_first, is_first, several
-from nopal.encoders import ACAI, PCA, ZCA, Classifier, Encoder, Raw, acai, classifier, load_encoder
-from nopal.encoders.acai import fitted
+from nopal.encoders import (
+    ACAI,
+    PCA,
+    ZCA,
+    BiGAN,
+    Classifier,
+    Decodable,
+    Encoder,
+    Raw,
+    acai,
+    bigan,
+    classifier,
+    load_encoder,
+)
 from nopal.recipes.loading import key_of
 from nopal.recipes.options import EncoderOptions, to_plain
 from nopal.recipes.watching import progress_of, refuse_fewer, watched
@@ -52,7 +65,8 @@ def fit_encoder(
     return train_encoder(images, options, data, folder, resume)
 
 
-Fit = Callable[..., ACAI | Classifier]
+Trained = ACAI | BiGAN | Classifier
+Fit = Callable[..., Trained]
 """What is left of an encoder's `fit` where images and options are given."""
 
 
@@ -67,6 +81,12 @@ def _prepared(images: ImageSet, options: EncoderOptions) -> tuple[Fit, Callable[
             lambda **how: Classifier.fit(images.images, labels, options=choices, **how),
             lambda key: classifier.initial_state(shape, classes, choices, key),
         )
+    if options.name == "bigan":
+        options.bigan.check(len(images))
+        return (
+            lambda **how: BiGAN.fit(images.images, options=options.bigan, **how),
+            lambda key: bigan.initial_state(math.prod(images.shape), options.bigan, key),
+        )
     options.acai.check(len(images))
     return (
         lambda **how: ACAI.fit(images.images, options=options.acai, **how),
@@ -76,7 +96,7 @@ def _prepared(images: ImageSet, options: EncoderOptions) -> tuple[Fit, Callable[
 
 def train_encoder(
     images: ImageSet, options: EncoderOptions, data: str, folder: Path, resume: bool, every: int = 500
-) -> ACAI | Classifier:
+) -> Trained:
     """Train in a run folder, or go on from its last checkpoint; a finished encoder is returned as it is.
 
     Raises `Interrupted` after Ctrl-C and `NopalError` for a folder that is in use and where the loss is no number.
@@ -89,14 +109,15 @@ def train_encoder(
         refuse_fewer(folder, steps)
     config = {"encoder": to_plain(options), "shape": images.shape, "images": len(images), "every": every}
     config["digest"] = hashlib.blake2b(np.ascontiguousarray(images.images).data, digest_size=8).hexdigest()
-    may_differ = [f"encoder.{options.name}.steps"]
+    # How small the steps of a bidirectional GAN are depends on how many there will be.
+    may_differ = [] if options.name == "bigan" else [f"encoder.{options.name}.steps"]
     if (folder / "config.json").exists() and "digest" not in read_json(folder / "config.json"):
         may_differ.append("digest")  # begun before it was written down
     run = open_run(folder, config, resume=resume, may_differ=may_differ)
     finished = folder / "encoder.npz"
     if not several() and finished.exists():
         found = load_encoder(finished)
-        if isinstance(found, ACAI | Classifier) and found.options == options.training:
+        if isinstance(found, Trained) and found.options == options.training:
             return found
     start = run.checkpoints.latest() or 0
     if start:
@@ -117,17 +138,17 @@ def train_encoder(
             start=start,
         )
     if is_first():
-        if isinstance(encoder, ACAI):
+        if isinstance(encoder, Decodable):
             draw_encoder(encoder, images, folder)
         encoder = encoder.noting(seconds=seconds_of(folder))
         encoder.save(finished)
     return encoder
 
 
-def draw_encoder(encoder: ACAI, images: ImageSet, folder: Path) -> None:
+def draw_encoder(encoder: Decodable, images: ImageSet, folder: Path) -> None:
     """`reconstructions.png` and `interpolations.png`, of images from all over the data."""
     chosen = images.images[np.linspace(0, len(images) - 1, 12).astype(int)]
-    shown, z = np.asarray(fitted(chosen, encoder.options.width)), encoder(chosen)
+    shown, z = np.asarray(encoder.seen(chosen)), encoder(chosen)
     decoded = np.asarray(_decode(encoder, jnp.asarray(z)))
     figure = image_grid(np.stack([shown, decoded]), ["image", "decoded"])
     write_picture(figure, folder / "reconstructions.png", dpi=120)
@@ -137,4 +158,6 @@ def draw_encoder(encoder: ACAI, images: ImageSet, folder: Path) -> None:
     write_picture(image_grid(np.stack(rows)), folder / "interpolations.png", dpi=120)
 
 
-_decode = eqx.filter_jit(ACAI.decode)
+@eqx.filter_jit
+def _decode(encoder: Decodable, vectors: Float[Array, "b d"]) -> Float[Array, "b h w c"]:
+    return encoder.decode(vectors)

@@ -4,7 +4,7 @@ examples."""
 
 from __future__ import annotations
 
-from nopal.encoders.acai import PUBLISHED
+from nopal.encoders import acai, bigan
 from nopal.recipes.cactus import Table
 from nopal.recipes.options import EncoderOptions
 
@@ -13,6 +13,7 @@ TABLE = Table("mnist", way=10, clusters=10, difficulties=((10, 1), (10, 5), (10,
 ROWS = (
     *TABLE.rows_on("raw", "raw pixels", EncoderOptions("raw"), pixels=True),
     *TABLE.rows_on("pca", "PCA-64", EncoderOptions("pca", 64), pixels=True),
-    *TABLE.rows_on("acai", "ACAI", EncoderOptions("acai", acai=PUBLISHED["mnist"])),
+    *TABLE.rows_on("acai", "ACAI", EncoderOptions("acai", acai=acai.PUBLISHED["mnist"])),
+    *TABLE.rows_on("bigan", "BiGAN", EncoderOptions("bigan", bigan=bigan.PUBLISHED["mnist"])),
     *TABLE.other_rows(),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from nopal.encoders.acai import PUBLISHED
+from nopal.encoders import acai, bigan
 from nopal.recipes.cactus import MAML, NEIGHBOURS, Table
 from nopal.recipes.options import EncoderOptions, Experiment
 from nopal.recipes.published import OMNIGLOT
@@ -13,7 +13,8 @@ from nopal.recipes.published import OMNIGLOT
 RAW = EncoderOptions("raw")
 ZCA = EncoderOptions("zca")
 PCA = EncoderOptions("pca", 64)
-ACAI = EncoderOptions("acai", acai=PUBLISHED["omniglot"])
+ACAI = EncoderOptions("acai", acai=acai.PUBLISHED["omniglot"])
+BIGAN = EncoderOptions("bigan", bigan=bigan.PUBLISHED["omniglot"])
 UNTRAINED = EncoderOptions("acai", acai=dataclasses.replace(ACAI.acai, steps=0))
 
 TABLE = Table("omniglot", way=20, clusters=500, difficulties=((5, 1), (5, 5), (20, 1), (20, 5)), published=OMNIGLOT)
@@ -25,6 +26,7 @@ ROWS = (
     *TABLE.ablations_on("pca", "PCA-64", PCA, pixels=True),
     *TABLE.rows_on("acai", "ACAI", ACAI),
     *TABLE.ablations_on("acai", "ACAI", ACAI),
+    *TABLE.rows_on("bigan", "BiGAN", BIGAN),
     TABLE.row("untrained-knn", "kNN on ACAI, not trained", Experiment(NEIGHBOURS, UNTRAINED), "not in the paper"),
     *TABLE.other_rows(),
     TABLE.row(

@@ -9,6 +9,7 @@ import typing
 from typing import Any, Literal
 
 from nopal.encoders.acai import ACAIOptions
+from nopal.encoders.bigan import BiGANOptions
 from nopal.encoders.classifier import ClassifierOptions
 from nopal.errors import NopalError
 from nopal.partitions.hyperplanes import Unit
@@ -27,29 +28,32 @@ from nopal.recipes.regularised_options import (
 from nopal.recipes.task_options import LATER, Classes, TaskOptions
 from nopal.training import Decay
 
+EncoderTraining = ACAIOptions | BiGANOptions | ClassifierOptions
+
 
 @dataclasses.dataclass(frozen=True)
 class EncoderOptions:
     """What turns an image into a vector."""
 
-    name: Literal["raw", "pca", "pca_whitened", "zca", "acai", "classifier"] = "pca"
-    """raw pixels, principal components (plain or whitened), ZCA-whitened pixels, an autoencoder that is trained, or a
-    classifier that is trained and, unlike all others, needs the labels of the images"""
+    name: Literal["raw", "pca", "pca_whitened", "zca", "acai", "bigan", "classifier"] = "pca"
+    """raw pixels, principal components (plain or whitened), ZCA-whitened pixels; or trained step by step: an
+    autoencoder, a bidirectional GAN, or a classifier, which unlike all others needs the labels of the images"""
     dimensions: int = 64
     """number of principal components; raw and zca keep one for each pixel"""
     acai: ACAIOptions = dataclasses.field(default=ACAIOptions(), metadata={"where": ("acai",)})
     """the autoencoder"""
+    bigan: BiGANOptions = dataclasses.field(default=BiGANOptions(), metadata={"where": ("bigan",)})
+    """the bidirectional GAN, best on small images: its networks are perceptrons"""
     classifier: ClassifierOptions = dataclasses.field(default=ClassifierOptions(), metadata={"where": ("classifier",)})
     """the classifier"""
-    seed: int = dataclasses.field(default=0, metadata={"where": ("acai", "classifier")})
+    seed: int = dataclasses.field(default=0, metadata={"where": ("acai", "bigan", "classifier")})
     """of initial weights and batches, where the encoder is trained"""
 
     @property
-    def training(self) -> ACAIOptions | ClassifierOptions | None:
+    def training(self) -> EncoderTraining | None:
         """The choices of an encoder that is trained step by step."""
-        if self.name == "classifier":
-            return self.classifier
-        return self.acai if self.name == "acai" else None
+        trained: dict[str, EncoderTraining] = {"acai": self.acai, "bigan": self.bigan, "classifier": self.classifier}
+        return trained.get(self.name)
 
     @property
     def steps(self) -> int:

@@ -9,7 +9,6 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from nopal.errors import NopalError
-from nopal.recipes.published import OMNIGLOT
 from nopal.recipes.recipe import Difficulty, Published, Recipe, name_of_difficulty
 from nopal.recipes.rounds import first_round
 from nopal.recipes.running import RECIPES
@@ -43,15 +42,6 @@ STEPS = (
     "them (as in figure 5 of Yin et al. 2020); 0 is before adaptation. Intervals are those of 95% over test tasks (of "
     "several seeds, the standard deviation between them)."
 )
-_KINDS = {
-    "knn": "kNN on {}",
-    "linear": "linear on {}",
-    "mlp": "MLP with dropout on {}",
-    "cluster-matching": "cluster matching on {}",
-    "cactus-maml": "CACTUs-MAML on {}",
-    "cactus-protonet": "CACTUs-ProtoNets on {}",
-}
-_ENCODERS = {"bigan": "BiGAN"}
 
 
 def results_table(data: str | None, results: Path, out: Path | None) -> str:
@@ -127,12 +117,6 @@ def _in_order(data: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         lines += own
         lines += [record for record in records if first_round(record["recipe"]) == recipe.name != record["recipe"]]
     lines += [record for record in records if first_round(record["recipe"]) not in RECIPES]
-    if data == "omniglot":
-        for name, published in OMNIGLOT.items():
-            encoder, _, kind = name.partition("-")
-            if f"omniglot-{name}" not in RECIPES and encoder in _ENCODERS:
-                title = _KINDS[kind].format(_ENCODERS[encoder])
-                lines.append(_published_only(name, title, data, published))
     return lines
 
 
