@@ -103,7 +103,12 @@ def test_stages(stages: Path, here: Path, capsys: pytest.CaptureFixture[str]) ->
     page = (here / "page.html").read_text(encoding="utf-8")
     assert all(words in page for words in ("ProtoNets", "new.npz", "Learning curves", "A training task of stages/run"))
     assert go("table --results stages/run/results --out docs/results.md") == 0
-    assert "](../stages/run/results/evaluation/" in (here / "docs" / "results.md").read_text()
+    whole = (here / "docs" / "results.md").read_text()
+    assert "](../stages/run/results/evaluation/" in whole
+    capsys.readouterr()
+    assert go("table omniglot --results stages/run/results --out docs/results.md") == 0
+    assert "](../stages/run/results/evaluation/" not in capsys.readouterr().out
+    assert (here / "docs" / "results.md").read_text() == whole
 
 
 def test_images_are_embedded_by_a_file_or_a_run(stages: Path, here: Path) -> None:
@@ -214,6 +219,8 @@ def test_killed_and_resumed(stages: Path, here: Path) -> None:
         ("encode letters.npz notes.txt/vectors.npz", "can't be written"),
         ("encode lonely x.npz", "64 dimensions were asked of 1 images"),
         ("encode letters.npz x.npz --encoder.name acai --encoder.acai.batch 3", "The batch has 3 images"),
+        ("encode letters.npz x.npz --size 8", "The size 8 is for the images of a folder, and letters.npz is none"),
+        ("train glyphs labels x --size 8", "and glyphs is none; leave it out"),
         ("partition nan.npz x.npz", "are not all finite"),
         ("partition few.npz x.npz --clusters 10", "10 clusters were asked for; expected between 1 and 9"),
         (

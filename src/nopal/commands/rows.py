@@ -120,14 +120,15 @@ def table(
     """Make the page of results from the records, own numbers and published ones side by side.
 
     Args:
-        data: a data set, such as omniglot; all by default
+        data: a data set, such as omniglot, whose part of the page is printed; all by default
         results: the folder of records
-        out: the Markdown page to write, with a picture beside it for each data set; printed by default
+        out: the Markdown page of all data sets to write, with pictures beside it; where no data set is named, nothing
+            is printed then
     """
     from nopal.recipes.table import results_table
 
-    page = results_table(None if data == "all" else data, results, out)
-    if out is None:
-        print(page)
-    else:
-        say(f"The table: {out}")
+    if data != "all" or out is None:
+        print(results_table(None if data == "all" else data, results, None))
+    if out:
+        results_table(None, results, out)
+        say(f"The page of all data sets: {out}")

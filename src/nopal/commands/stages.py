@@ -47,9 +47,10 @@ def encode(
     from nopal.data import save_arrays
     from nopal.recipes.encoding import fit_encoder
     from nopal.recipes.rounds import encoder_at
-    from nopal.recipes.sources import load_images, name_of
+    from nopal.recipes.sources import check_size, load_images, name_of
 
     check_named(out, ".npz", source=Path(source))
+    check_size(source, size)
     if by and encoder != EncoderOptions():
         raise NopalError(f"The encoder is that of {by}, so that other choices of one have no meaning; leave them out.")
     images, data = load_images(source, split=split, size=size), name_of(source)
@@ -154,9 +155,10 @@ def train(
     from nopal.distributed import from_first
     from nopal.partitions import Partitions, from_labels
     from nopal.recipes.pipeline import begin_run, class_tasks, meta_train
-    from nopal.recipes.sources import load_images, name_of
+    from nopal.recipes.sources import check_size, load_images, name_of
     from nopal.runs import check_writable
 
+    check_size(source, size)
     from_first(lambda: check_writable(out / "config.json"))
     images = load_images(source, split=split, size=size)
     labelled = str(partitions) == "labels"

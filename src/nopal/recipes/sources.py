@@ -63,6 +63,12 @@ def load_images(
     return folder(path, size=size, color=color, progress=True)
 
 
+def check_size(source: str, size: int | None) -> None:
+    """Raises `NopalError` where a size is asked for of images that are not brought to any."""
+    if size is not None and (source in NAMED or Path(source).suffix == ".npz"):
+        raise NopalError(f"The size {size} is for the images of a folder, and {source} is none; leave it out.")
+
+
 def load_labels(path: Path) -> Int[np.ndarray, "n"] | None:
     """The labels `Y` that stand beside the vectors of a file, numbered from 0; None where there are none."""
     if path.suffix != ".npz":
