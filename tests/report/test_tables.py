@@ -190,6 +190,13 @@ def test_budgets_and_times_in_words():
     for count, told in ((1, "1 partition"), (20, "20 partitions")):
         config = {"training": {"way": 5}, "partitions": {"partitions": count}}
         assert budget_text(record | {"config": config}) == f"1,500 steps, {told}"
+    trained = {"name": "acai", "acai": {"steps": 2660}}, {"encoder": "ACAI", "options": {"steps": 2660, "width": 32}}
+    for encoder in trained:
+        config = {"training": {"way": 5}, "encoder": encoder}
+        assert budget_text(record | {"config": config}) == "1,500 steps, encoder 2,660 steps"
+        assert budget_text(record | {"config": {"training": None, "encoder": encoder}}) == "1,500 steps"
+    config = {"training": {"way": 5}, "encoder": {"name": "pca", "dimensions": 64}}
+    assert budget_text(record | {"config": config}) == "1,500 steps"
     assert [time_text(s) for s in (45.2, 671.2, 5106.0)] == ["45 s", "11 min", "1 h 25 min"]
 
 

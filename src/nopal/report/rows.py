@@ -84,7 +84,8 @@ def rows_of(record: Record) -> list[Row]:
 
 def budget_text(record: Record) -> str:
     """For instance '3,000 of 30,000 steps', where the second number is the published one; the same for the tasks of a
-    step, where they differ; how many partitions tasks were made from; and whether steps were annealed."""
+    step, where they differ; how many partitions tasks were made from, and how long their encoder was trained; and
+    whether steps were annealed."""
     budget, config = record["budget"], record.get("config", {})
     training, clustering = config.get("training") or {}, config.get("partitions") or {}
     steps, published = budget.get("steps"), budget.get("published_steps")
@@ -95,7 +96,15 @@ def budget_text(record: Record) -> str:
     text += f", {tasks} of {budget['published_tasks_per_step']} tasks each" if tasks else ""
     count = clustering.get("partitions")
     text += f", {count:,} partition{'s' if count > 1 else ''}" if count and training else ""
+    encoded = _steps_of(config.get("encoder") or {})
+    text += f", encoder {encoded:,} steps" if encoded and training else ""
     return f"{text}, annealed" if training.get("anneal") else text
+
+
+def _steps_of(encoder: Mapping[str, Any]) -> int | None:
+    """Of an encoder as options name it, or as its file does."""
+    options = encoder.get("options") or encoder.get(encoder.get("name", "")) or {}
+    return options.get("steps")
 
 
 def by_seed(records: Sequence[Record]) -> list[list[Record]]:
