@@ -16,6 +16,7 @@ from nopal.recipes.task_options import Classes
 BUDGETS: dict[Budget, int] = {"demo": 50, "hour": 2_000}
 CLOSED = "not in the paper: its predictions come from the support set alone, so there is nothing to memorise"
 CLASSIFIER = "{}a classifier of all training classes; its file, by --encoder, serves these rows at both shots"
+BETWEEN = "Rajendran et al. 2020: classes meet in the same tasks for ever, and bear their labels for {}"
 NOT_PUBLISHED = "steps, inner rate and beta are not published"
 
 # Test accuracies with their standard deviations over five trials, one-shot and five-shot.
@@ -97,6 +98,7 @@ class Table:
         classifier = EncoderOptions("classifier", classifier=self.classifier)
         own = "" if "nearest-neighbour" in _PUBLISHED[self.name] else "not in the paper: "
         augmented, permuted = Classes("fixed_labels", augmented=True), "labels permuted in every task"
+        fixed, shuffled = Classes("fixed_tasks"), Classes("intra_shuffle")
         return (
             self.row(
                 "fine-tuning",
@@ -124,6 +126,15 @@ class Table:
             self.row("maml-encoder", "MAML, encoder not adapted", plain, "MR-MAML without its penalty"),
             self.row("mr-maml-w", "MR-MAML (W)", self.mr_maml(self.beta)),
             self.row("maml-augmented", "MAML, meta-augmentation", self.maml, permuted, augmented),
+            self.row("maml-fixed-tasks", "MAML, fixed tasks", self.maml, BETWEEN.format("ever"), fixed),
+            self.row("maml-intra-shuffle", "MAML, intra-shuffle", self.maml, BETWEEN.format("a task"), shuffled),
+            self.row(
+                "mr-maml-w-intra-shuffle",
+                "MR-MAML (W), intra-shuffle",
+                self.mr_maml(self.beta),
+                BETWEEN.format("a task"),
+                shuffled,
+            ),
             self.row("protonet", "ProtoNets", ProtoNetOptions(), CLOSED),
             self.row("ridge", "ridge regression", RidgeOptions(downsample="pool"), CLOSED),
         )
