@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nopal import learners, loop, nets
+from nopal import evaluate, learners, loop, nets
 from nopal.tasks import Sinusoids
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
@@ -59,6 +59,24 @@ def test_sides_that_disagree_are_not_compared(workload):
     agree("other", {"loss": 1.0, "norm": 2.0}, {"loss": 1.0, "norm": 2.00001})
     with pytest.raises(SystemExit, match=r"The norm is 2.0 here and 2.1 in other"):
         agree("other", {"loss": 1.0, "norm": 2.0}, {"loss": 1.0, "norm": 2.1})
+
+
+def test_the_linear_baselines_agree(workload):
+    linear, key = importlib.import_module("bench_linear"), jax.random.key(0)
+    tasks = linear.make_tasks()
+    theirs, _ = linear.by_scikit_learn(tasks, key, 2)
+    assert evaluate(learners.Logistic(linear.STRENGTH), tasks, key=key, episodes=2).mean == pytest.approx(
+        theirs, abs=4e-3
+    )
+
+
+def test_the_reference_of_streamed_clustering_is_a_pass_of_the_algorithm(workload, tmp_path, monkeypatch):
+    streaming = importlib.import_module("bench_streaming")
+    monkeypatch.setattr(streaming, "ROWS", 300)
+    groups = streaming.write_rows(tmp_path / "z.npy", 1000)
+    z = np.load(tmp_path / "z.npy", mmap_mode="r")
+    centres = np.stack([z[groups == group].mean(0) for group in range(streaming.GROUPS)])
+    np.testing.assert_allclose(streaming.one_pass(z, centres), centres, atol=1e-5)
 
 
 def test_the_cuda_build_is_never_drawn(workload, tmp_path, monkeypatch):
