@@ -1,5 +1,6 @@
 """Pictures of what a learner says about poses."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -14,8 +15,8 @@ def predictions(said: object = 100.0, names: tuple[str, ...] = ("car/1", "bus/2"
     """Two tasks of each object: views 0 and 1 are support, 2 and 3 queries, of 10, 20, 30 and 350 degrees; each view is
     a square of its own brightness on black."""
     n = len(names)
-    images = np.zeros((n, 4, 12, 16), np.uint8)
-    images[:, :, 4:8, 6:10] = np.array([60, 120, 180, 240], np.uint8)[:, None, None]
+    images = np.zeros((n, 4, 12, 16, 1), np.uint8)
+    images[:, :, 4:8, 6:10] = np.array([60, 120, 180, 240], np.uint8)[:, None, None, None]
     query = np.tile([3, 2], (n, 2, 1))
     return PosePredictions(
         names,
@@ -28,6 +29,15 @@ def predictions(said: object = 100.0, names: tuple[str, ...] = ("car/1", "bus/2"
         "squared_error",
         10.0,
     )
+
+
+def test_views_keep_their_colours() -> None:
+    grey = predictions()
+    found = dataclasses.replace(grey, images=grey.images * np.array([1, 0, 0], np.uint8))
+    picture = predictions_figure(found, rows=1).axes[0].images[0].get_array()
+    assert picture.shape[2] == 3
+    assert picture[..., 0].max() > 0.2
+    assert picture[..., 1:].max() == 0
 
 
 def test_errors_go_the_shorter_way_round() -> None:

@@ -35,6 +35,15 @@ def test_a_task_is_of_one_object_whose_views_differ(drawn):
     assert all(len(set(task)) == 5 for task in views.tolist())
 
 
+def test_colours_stay_with_their_view():
+    tasks = Poses(np.stack([IMAGES, 255 - IMAGES, 0 * IMAGES], -1), ANGLES, shot=2, query=3)
+    assert tasks.shape == (1, 1, 3)
+    grey, episode = (of.sample(jax.random.key(3)) for of in (Poses(IMAGES, ANGLES, shot=2, query=3), tasks))
+    np.testing.assert_array_equal(episode.support.x[..., :1], grey.support.x)
+    np.testing.assert_allclose(episode.query.x[..., 1], 1 - grey.query.x[..., 0], atol=1e-6)
+    assert tasks.at(shot=1).sample(jax.random.key(3)).support.x.shape == (1, 1, 1, 3)
+
+
 def test_objects_and_views_are_uniform(drawn):
     views, _ = drawn
     assert chisquare(np.bincount(views[:, 0] // VIEWS, minlength=OBJECTS)).pvalue > TOO_UNLIKELY

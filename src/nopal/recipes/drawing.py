@@ -29,7 +29,7 @@ def predict_run(path: Path, file: Path | None, out: Path | None, objects: int, s
     origin = origin_of(run, str(file) if file else None)
     poses = find_poses(file) if file else origin.open().poses  # a file may have no object for other parts
     assert poses is not None
-    origin.check((*poses.images.shape[2:4], 1))
+    origin.check(poses.shape)
     about = f"{run.config['made'].get('recipe') or options.title} after {steps_done(run):,} steps"
     draw_predictions(load(path), poses, tasks, training.shot, about, out, split=split, objects=objects)
     return out

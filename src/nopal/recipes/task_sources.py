@@ -157,6 +157,6 @@ def pose_tasks(options: PoseTasks, poses: PoseSet) -> GivenTasks:
         lambda training: train(training.shot, training.query),
         (lambda shot: options.of(held_out, shot)) if held_out else None,
         lambda at: options.of(new, at[1]),
-        (*poses.images.shape[2:4], 1),
+        poses.shape,
         poses,
     )

@@ -27,7 +27,7 @@ class PosePredictions:
     an object; `scores` are those of the target, called `metric`, in the units of `turn`."""
 
     names: tuple[str, ...]
-    images: UInt8[np.ndarray, "objects views h w"]
+    images: UInt8[np.ndarray, "objects views h w c"]
     angles: Float[np.ndarray, "objects views"]
     support: Int[np.ndarray, "objects tasks shot"]
     query: Int[np.ndarray, "objects tasks queries"]
@@ -143,10 +143,10 @@ def _row(axes: Axes, found: PosePredictions, number: int, top: float, queries_at
             axes.text(middle[0], under + 0.2, word, color=PREDICTED, ha="center", fontsize=8.5)
 
 
-def _close_up(views: UInt8[np.ndarray, "n h w"]) -> Float[np.ndarray, "n side side"]:
+def _close_up(views: UInt8[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n side side c"]:
     """The square in which the views differ, with a margin, as numbers from 0 to 1."""
-    height, width = views.shape[1:]
-    differ = np.ptp(views, axis=0) > 24
+    height, width = views.shape[1:3]
+    differ = (np.ptp(views, axis=0) > 24).any(-1)
     spans = [
         np.flatnonzero(differ.any(axis)) if differ.any() else np.arange(n) for axis, n in ((1, height), (0, width))
     ]

@@ -28,7 +28,7 @@ class Poses(eqx.Module):
     shorter way round (metric `squared_arc`), where it is wrong by 0.2.
     """
 
-    images: UInt8[Array, "objects views h w"]
+    images: UInt8[Array, "objects views h w c"]
     angles: Float[Array, "objects views"]
     shot: int = eqx.field(static=True)
     query: int = eqx.field(static=True)
@@ -45,15 +45,15 @@ class Poses(eqx.Module):
         turn: float = 10.0,
         wrapped: bool = False,
     ):
-        """`images` are bytes [objects, views, h, w], `angles` radians in [0, 2 pi) [objects, views]. Raises
-        `NopalError` for arrays that aren't, and for more examples in a task than an object has views."""
+        """`images` are bytes [objects, views, h, w], with channels behind where they have colours, `angles` radians in
+        [0, 2 pi) [objects, views]. Raises `NopalError` for arrays that aren't, and for more examples in a task than an
+        object has views."""
         images, angles = np.asarray(images), np.asarray(angles)
-        if images.ndim == 5:
-            raise NopalError("The views have colours, but learners of poses take grey ones; render without --color.")
-        if images.ndim != 4 or images.dtype != np.uint8 or angles.shape != images.shape[:2]:
+        if images.ndim not in (4, 5) or images.dtype != np.uint8 or angles.shape != images.shape[:2]:
             raise NopalError(
                 f"The views have shape {images.shape} and type {images.dtype}, their angles {angles.shape}; expected "
-                "bytes (uint8) of shape [objects, views, height, width], and an angle for each view."
+                "bytes (uint8) of shape [objects, views, height, width], with channels behind where they have colours, "
+                "and an angle for each view."
             )
         if not images.size or not ((angles >= 0) & (angles <= np.float32(2 * math.pi))).all():
             raise NopalError(
@@ -69,6 +69,7 @@ class Poses(eqx.Module):
                 f"A task is to have {shot} support and {query} query views of one object; expected at least 1 of each, "
                 f"and together no more than the {views} views that an object has."
             )
+        images = images if images.ndim == 5 else images[..., None]
         self.images, self.angles = jnp.asarray(images), jnp.asarray(angles, jnp.float32)
         self.shot, self.query, self.turn = shot, query, float(turn)
         line = Gaussian(1, math.sqrt(0.5), self.turn if wrapped else None)
@@ -77,8 +78,8 @@ class Poses(eqx.Module):
     @property
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels of one view."""
-        height, width = self.images.shape[2:]
-        return height, width, 1
+        height, width, channels = self.images.shape[2:]
+        return height, width, channels
 
     @property
     def other_targets(self) -> tuple[Gaussian | Circular, ...]:
@@ -108,12 +109,12 @@ class Poses(eqx.Module):
         return jax.random.randint(which, (), 0, len(self.images)), drawn
 
     def sample(self, key: PRNGKeyArray) -> Episode:
-        """One task: views [m, h, w, 1] and places on the circle [m, 1], for support and queries alike."""
+        """One task: views [m, h, w, c] and places on the circle [m, 1], for support and queries alike."""
         return self.episode(*self.draw(key))
 
     def episode(self, which: Int[Array, ""], views: Int[Array, "m"]) -> Episode:
         """The task of that object with these of its views."""
-        x = self.images[which, views][..., None]
+        x = self.images[which, views]
         y = (self.turn / (2 * math.pi) * self.angles[which, views])[:, None]
         support, query = (
             Examples(x[rows], y[rows], self.target) for rows in (slice(self.shot), slice(self.shot, None))

@@ -66,6 +66,12 @@ class PoseSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of one view: 1 where views are grey."""
+        height, width, *channels = self.images.shape[2:]
+        return height, width, channels[0] if channels else 1
+
     def part(self, which: Part) -> PoseSet:
         """The objects for "train" (with those of validation), "test", "validation", or "fitting": train without
         validation."""
