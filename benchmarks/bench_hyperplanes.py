@@ -10,7 +10,6 @@ with one comparison of all splits and Boolean masks in place of index arrays, th
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import jax
@@ -81,8 +80,7 @@ def main() -> None:
     parser.add_argument("--partitions", type=int, default=100, help="how many are made (default 100; published 2400)")
     parser.add_argument("--splits", type=int, default=1000, help="hyperplanes to choose from (default 1000)")
     options = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
+    harness.keep_to(options.cores)
     jax.config.update("jax_num_cpu_devices", options.cores)
     random = np.random.default_rng(0)
     z = 5 * (random.normal(size=(1100, 1, D)) + 0.5 * random.normal(size=(1100, 20, D)))

@@ -22,6 +22,15 @@ CHECKED = 8
 """How many of the episodes are checked: more would take longer and use the same code."""
 
 
+def keep_to(cores: int) -> None:
+    """Let this process have so many cores, where the system allows it: also its threads, such as those that NumPy began
+    when it was imported."""
+    if hasattr(os, "sched_setaffinity"):
+        allowed, tasks = sorted(os.sched_getaffinity(0))[:cores], Path("/proc/self/task")
+        for thread in [int(task.name) for task in tasks.iterdir()] if tasks.exists() else [0]:
+            os.sched_setaffinity(thread, allowed)
+
+
 class Options(NamedTuple):
     cores: int
     turns: int

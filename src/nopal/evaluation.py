@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner
 from nopal.mapping import device_mesh, map_over_tasks, replicate
+from nopal.tasks.episode import Episode
 from nopal.tasks.target import Target
 from nopal.training import Tasks
 
@@ -84,7 +85,7 @@ def evaluate(
 ) -> Scores:
     """The learner's mean query score on each of `episodes` tasks.
 
-    Episode i is drawn from `fold_in(key, i)`: learners evaluated with one key meet the same tasks, also when some see
+    Episode i is that of `draw_episode`: learners evaluated with one key meet the same tasks, also when some see
     images and others vectors of them. `steps` overrides the number of inner steps; by the targets `others` the same
     predictions are scored, too; `at_once` is that of `train`. Raises `NopalError` for fewer than two episodes.
     """
@@ -95,6 +96,12 @@ def evaluate(
     values = np.asarray(_scores(learner, tasks, key, episodes, steps, targets, mesh, at_once))
     first, *rest = (Scores(values[:, i], target.metric, learner.statistics) for i, target in enumerate(targets))
     return dataclasses.replace(first, others=tuple(rest))
+
+
+def draw_episode(tasks: Tasks, key: PRNGKeyArray, number: Int[Array, ""] | int) -> tuple[Episode, PRNGKeyArray]:
+    """Test task `number` of `evaluate` with that key, and the key of what a learner draws for it."""
+    draw, noise = jax.random.split(jax.random.fold_in(key, number))
+    return tasks.sample(draw), noise
 
 
 @eqx.filter_jit
@@ -112,8 +119,7 @@ def _scores(
 
     def score(arrays: tuple, number: Int[Array, ""]) -> Float[Array, "targets"]:
         learner, tasks, key = eqx.combine(arrays, static)
-        draw, noise = jax.random.split(jax.random.fold_in(key, number))
-        episode = tasks.sample(draw)
+        episode, noise = draw_episode(tasks, key, number)
         outputs = learner.answer(episode, key=noise, steps=steps)
         return jnp.stack([target.score(outputs, episode.query.y).mean() for target in targets])
 

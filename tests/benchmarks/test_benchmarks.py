@@ -64,8 +64,9 @@ def test_sides_that_disagree_are_not_compared(workload):
 def test_the_linear_baselines_agree(workload):
     linear, key = importlib.import_module("bench_linear"), jax.random.key(0)
     tasks = linear.make_tasks()
-    theirs, _ = linear.by_scikit_learn(tasks, key, 2)
-    assert evaluate(learners.Logistic(linear.STRENGTH), tasks, key=key, episodes=2).mean == pytest.approx(
+    theirs, _ = linear.by_scikit_learn(tasks, key, 3)
+    assert 0.6 < theirs < 0.9
+    assert evaluate(learners.Logistic(linear.STRENGTH), tasks, key=key, episodes=3).mean == pytest.approx(
         theirs, abs=4e-3
     )
 

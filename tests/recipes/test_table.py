@@ -9,6 +9,7 @@ import pytest
 from nopal import NopalError
 from nopal.recipes.options import to_plain
 from nopal.recipes.poses import _FIGURE_2
+from nopal.recipes.published import OMNIGLOT
 from nopal.recipes.recipe import Published
 from nopal.recipes.running import RECIPES, find_recipe
 from nopal.recipes.sweeps import sweeps_of
@@ -163,3 +164,7 @@ def test_unknown_data(results: Path, tmp_path: Path) -> None:
     with pytest.raises(NopalError, match=r"no rows of 'omniglott'; expected one of omniglot, mnist, sinusoids, "):
         results_table("omniglott", results, tmp_path / "page.md")
     assert not (tmp_path / "page.md").exists()
+
+
+def test_every_published_number_of_omniglot_has_a_recipe() -> None:
+    assert {f"omniglot-{name}" for name in OMNIGLOT} <= set(RECIPES)

@@ -127,8 +127,8 @@ def table(
     """
     from nopal.recipes.table import results_table
 
-    if data != "all" or out is None:
-        print(results_table(None if data == "all" else data, results, None))
     if out:
         results_table(None, results, out)
         say(f"The page of all data sets: {out}")
+    if data != "all" or out is None:
+        print(results_table(None if data == "all" else data, results, None))

@@ -36,7 +36,8 @@ STATISTICS = 4096
 
 @dataclasses.dataclass(frozen=True)
 class BiGANOptions:
-    """How a bidirectional GAN is made and trained; as its authors did on MNIST but for the number of steps."""
+    """How a bidirectional GAN is made and trained; as its authors did on MNIST but for the numbers of steps and of
+    dimensions."""
 
     steps: int = 25_000
     """steps of training; published: 400 times all images. The second half of them are ever smaller, so another number
@@ -68,8 +69,8 @@ class BiGANOptions:
             raise NopalError(f"There are {images} images to train an encoder on; give at least two.")
 
 
-# 400 epochs of the 22,000 images of 1,100 characters, and of 55,000 digits. That CACTUs trained it on Omniglot as its
-# authors did on MNIST is inferred from the number of dimensions alone.
+# 400 epochs of the 22,000 images of 1,100 characters, and of 55,000 digits. Of the choices of CACTUs only the number of
+# dimensions is published: that Omniglot was treated as MNIST is inferred from the size of the images.
 PUBLISHED = {"omniglot": BiGANOptions(steps=68_400), "mnist": BiGANOptions(steps=171_600, dimensions=50)}
 """The settings of CACTUs by data set."""
 

@@ -56,10 +56,10 @@ class PairedMLP(eqx.Module):
         moments: tuple[Moments, ...] | None = None,
     ) -> tuple[Float[Array, "m outputs"], tuple[Moments, ...]]:
         """Outputs, and the moments that layers were normalised by: the batch's own where none are given."""
-        known, used = list(moments or ()), []
+        known, used = None if moments is None else list(moments), []
 
         def normalise(h: Float[Array, "m h"]) -> Float[Array, "m h"]:
-            used.append(known.pop(0) if known else batch_moments(h))
+            used.append(batch_moments(h) if known is None else known.pop(0))
             return (h - used[-1].mean) * lax.rsqrt(used[-1].variance + EPSILON)
 
         def active(h: Float[Array, "m h"]) -> Float[Array, "m h"]:
@@ -67,6 +67,7 @@ class PairedMLP(eqx.Module):
 
         h = x @ self.first
         h = active(normalise(h) if self.twice else h) @ self.second
-        if self.beside is not None and z is not None:
+        if self.beside is not None:
+            assert z is not None, "this network has a second input"
             h = h + z @ self.beside
         return active(normalise(h)) @ self.last, tuple(used)

@@ -105,12 +105,13 @@ def train_encoder(
     fit, initial_state = _prepared(images, options)
     key, steps = key_of(options.seed), options.steps
     state = initial_state(jax.random.split(key)[0])
-    if resume:
+    # How small the steps of a bidirectional GAN are depends on how many there will be.
+    fixed = options.name == "bigan"
+    if resume and not fixed:
         refuse_fewer(folder, steps)
     config = {"encoder": to_plain(options), "shape": images.shape, "images": len(images), "every": every}
     config["digest"] = hashlib.blake2b(np.ascontiguousarray(images.images).data, digest_size=8).hexdigest()
-    # How small the steps of a bidirectional GAN are depends on how many there will be.
-    may_differ = [] if options.name == "bigan" else [f"encoder.{options.name}.steps"]
+    may_differ = [] if fixed else [f"encoder.{options.name}.steps"]
     if (folder / "config.json").exists() and "digest" not in read_json(folder / "config.json"):
         may_differ.append("digest")  # begun before it was written down
     run = open_run(folder, config, resume=resume, may_differ=may_differ)

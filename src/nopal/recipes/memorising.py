@@ -1,5 +1,6 @@
 """Non-mutually-exclusive classification (Yin et al. 2020, arXiv 1912.03820, tables 4 and 5): every class bears one
-label for ever, until the test. No code of it was released; what the paper leaves open is chosen here, and noted."""
+label for ever, until the test; and what is more or less so (Rajendran, Irpan, Jang 2020, arXiv 2007.05549). No code of
+the former was released; what their paper leaves open is chosen here, and noted."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from nopal.recipes.task_options import Classes
 BUDGETS: dict[Budget, int] = {"demo": 50, "hour": 2_000}
 CLOSED = "not in the paper: its predictions come from the support set alone, so there is nothing to memorise"
 CLASSIFIER = "{}a classifier of all training classes; its file, by --encoder, serves these rows at both shots"
-BETWEEN = "Rajendran et al. 2020: classes meet in the same tasks for ever, and bear their labels for {}"
+FIXED = "not in the paper: the same tasks with the same labels for ever, not mutually exclusive (Rajendran et al. 2020)"
+SHUFFLED = "not in the paper: the same tasks for ever, labelled anew each time (Rajendran et al. 2020)"
 NOT_PUBLISHED = "steps, inner rate and beta are not published"
 
 # Test accuracies with their standard deviations over five trials, one-shot and five-shot.
@@ -92,7 +94,7 @@ class Table:
         return RegularisedOptions(self.head, self.features, "weights", beta=beta)
 
     def rows(self) -> tuple[Recipe, ...]:
-        """Tables 4 and 5, and what stands between MAML and MR-MAML."""
+        """Tables 4 and 5, what stands between MAML and MR-MAML, and other ways to fix tasks and labels."""
         taml = {field.name: getattr(self.maml, field.name) for field in dataclasses.fields(self.maml)}
         plain = RegularisedOptions(self.head, self.features, "none")
         classifier = EncoderOptions("classifier", classifier=self.classifier)
@@ -126,13 +128,13 @@ class Table:
             self.row("maml-encoder", "MAML, encoder not adapted", plain, "MR-MAML without its penalty"),
             self.row("mr-maml-w", "MR-MAML (W)", self.mr_maml(self.beta)),
             self.row("maml-augmented", "MAML, meta-augmentation", self.maml, permuted, augmented),
-            self.row("maml-fixed-tasks", "MAML, fixed tasks", self.maml, BETWEEN.format("ever"), fixed),
-            self.row("maml-intra-shuffle", "MAML, intra-shuffle", self.maml, BETWEEN.format("a task"), shuffled),
+            self.row("maml-fixed-tasks", "MAML, fixed tasks", self.maml, FIXED, fixed),
+            self.row("maml-intra-shuffle", "MAML, intra-shuffle", self.maml, SHUFFLED, shuffled),
             self.row(
                 "mr-maml-w-intra-shuffle",
                 "MR-MAML (W), intra-shuffle",
                 self.mr_maml(self.beta),
-                BETWEEN.format("a task"),
+                SHUFFLED,
                 shuffled,
             ),
             self.row("protonet", "ProtoNets", ProtoNetOptions(), CLOSED),

@@ -46,4 +46,4 @@ def _read(table: str) -> dict[str, dict[Difficulty, Published]]:
 
 
 OMNIGLOT = _read(_OMNIGLOT)
-"""By the names of rows; encoders that this library does not have are among them."""
+"""By the names of rows."""
