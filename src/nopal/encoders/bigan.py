@@ -205,6 +205,10 @@ class BiGAN(Decodable):
         of_weights, of_steps = jax.random.split(key)
         of_rows, of_codes, of_moments = jax.random.split(of_steps, 3)
         state = state or initial_state(math.prod(images.shape[1:]), options, of_weights)
+        if devices is None and jax.default_backend() == "cpu":
+            # A product of matrices takes all cores by itself; devices would send each other all gradients, which takes
+            # longer than the step (two of them: 5 steps a second instead of 26).
+            devices = jax.process_count()
         mesh = device_mesh(devices)
         step = BiGANStep(jnp.asarray(images), of_rows, options, mesh)
         trained = run_steps(step, state, of_codes, options.steps, mesh, start=start, chunk=chunk, hooks=hooks)
