@@ -168,3 +168,13 @@ def test_unknown_data(results: Path, tmp_path: Path) -> None:
 
 def test_every_published_number_of_omniglot_has_a_recipe() -> None:
     assert {f"omniglot-{name}" for name in OMNIGLOT} <= set(RECIPES)
+
+
+def test_the_page_in_docs_is_what_the_records_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[2]
+    (tmp_path / "results").symlink_to(root / "results")
+    monkeypatch.setattr("nopal.recipes.table.as_svg", lambda figure: "")
+    page = results_table(None, tmp_path / "results", tmp_path / "docs" / "results.md")
+    assert page == (root / "docs" / "results.md").read_text(encoding="utf-8"), "write it anew with nopal table"
+    pictures = {path.name for path in (tmp_path / "docs").glob("*.svg")}
+    assert pictures == {path.name for path in (root / "docs").glob("results-*.svg")}
