@@ -57,8 +57,11 @@ LEAKING_MLP = MLPStoppedOnQueriesOptions(units=(128, 512), dropouts=(0.2, 0.5))
 
 MAML_BUDGETS: dict[Budget, int] = {"demo": 100, "hour": 5_000, "published": 30_000}
 PROTONET_BUDGETS: dict[Budget, int] = {"demo": 50, "hour": 2_000, "published": 30_000}
-ENCODER_BUDGETS: dict[Budget, int] = {"demo": 300, "hour": 25_000}
-"""Steps of an encoder that is trained; as published otherwise."""
+ENCODER_BUDGETS: dict[str, dict[Budget, int]] = {
+    "acai": {"demo": 300, "hour": 25_000},
+    "bigan": {"demo": 300, "hour": 68_400},
+}
+"""Steps of an encoder that is trained, by its name; as published otherwise."""
 RANDOM_PARTITIONS = 2_400
 """One for every hundred training tasks; hyperplanes and random labels have so many."""
 
@@ -85,7 +88,7 @@ class Table:
         """A recipe named after the data set and `name`; `published` is the name of the row it stands beside, if
         another."""
         budgets = MAML_BUDGETS if isinstance(experiment.learner, MAMLOptions) else PROTONET_BUDGETS
-        trained = experiment.encoder and experiment.encoder.steps
+        encoder = experiment.encoder
         return Recipe(
             f"{self.data}-{name}",
             title,
@@ -94,7 +97,7 @@ class Table:
             self.difficulties,
             self.published.get(published or name, {}),
             budgets if experiment.training else {},
-            ENCODER_BUDGETS if trained else {},
+            ENCODER_BUDGETS[encoder.name] if encoder and encoder.steps else {},
             note=note,
         )
 
