@@ -210,9 +210,12 @@ def test_load_image_brings_any_photo_to_the_shape(put):
         load_image(root / "3.png", (5, 5, 1))
 
 
-def test_progress_is_shown_on_request(put, capsys):
+def test_progress_is_shown_on_request(put, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
     root = put("1.png")
     folder(root)
     assert capsys.readouterr().err == ""
     folder(root, progress=True)
-    assert "Reading" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "Reading" in shown
+    assert "100%" in shown

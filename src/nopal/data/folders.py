@@ -52,7 +52,7 @@ def folder(
         stack.callback(pool.shutdown, cancel_futures=True)  # or an error would wait until all files are read
         read = pool.map(functools.partial(read_image, size=size, color=color), [root / file for file in files])
         shown = track(read, f"Reading {root}", len(files), console=Console(stderr=True), disable=not progress)
-        for file, image in zip(files, shown):
+        for image, file in zip(shown, files):  # in this order, or the last one would never be shown as read
             if isinstance(image, NopalError):
                 if not skip_unreadable:
                     raise image

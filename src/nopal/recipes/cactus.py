@@ -140,7 +140,7 @@ class Table:
                 f"{short}-cactus-maml",
                 f"CACTUs-MAML on {title}",
                 Experiment(MAML, encoder, for_maml, self.maml_training),
-                "it grows with the steps, see its rows by their budget, as the oracle does"
+                "it grows with its steps and with those of the encoder, see its rows by their budget"
                 if self.data == "omniglot" and short == "acai"
                 else "",
             ),
