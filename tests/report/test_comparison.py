@@ -26,6 +26,13 @@ def test_a_panel_for_each_difficulty_and_a_mark_for_each_number():
     assert as_svg(comparison_figure(rows)) == as_svg(figure)
 
 
+def test_rows_of_one_name_are_told_apart_by_their_budget():
+    budgets = ("1,000 of 30,000 steps", "5,000 of 30,000 steps, encoder 25,000 steps", "no training")
+    rows = [Row(name, [score(60.0)], "none", {"budget": text}) for name, text in zip(("MAML", "MAML", "kNN"), budgets)]
+    names = [label.get_text() for label in comparison_figure(rows).axes[0].get_yticklabels()]
+    assert names == ["MAML: 1,000 steps", "MAML: 5,000 steps, encoder 25,000 steps", "kNN"]
+
+
 def test_nothing_to_draw():
     with pytest.raises(NopalError, match="None of the rows has a score"):
         comparison_figure([])

@@ -5,7 +5,7 @@ from rich.console import Console
 
 from nopal.errors import NopalError
 from nopal.report.results_page import results_page, time_text
-from nopal.report.rows import Row, budget_text, diverged_of, rows_of
+from nopal.report.rows import Row, budget_order, budget_text, diverged_of, rows_of
 from nopal.report.tables import html_table, markdown_table, table_legend, text_table
 
 
@@ -190,10 +190,13 @@ def test_budgets_and_times_in_words():
     for count, told in ((1, "1 partition"), (20, "20 partitions")):
         config = {"training": {"way": 5}, "partitions": {"partitions": count}}
         assert budget_text(record | {"config": config}) == f"1,500 steps, {told}"
+    longer = {"budget": {"steps": 900, "published_steps": None}}
+    assert sorted([record, longer], key=budget_order) == [longer, record]
     trained = {"name": "acai", "acai": {"steps": 2660}}, {"encoder": "ACAI", "options": {"steps": 2660, "width": 32}}
     for encoder in trained:
         config = {"training": {"way": 5}, "encoder": encoder}
         assert budget_text(record | {"config": config}) == "1,500 steps, encoder 2,660 steps"
+        assert budget_order(record | {"config": config}) == (2660, 1500, 0)
         assert budget_text(record | {"config": {"training": None, "encoder": encoder}}) == "1,500 steps"
     config = {"training": {"way": 5}, "encoder": {"name": "pca", "dimensions": 64}}
     assert budget_text(record | {"config": config}) == "1,500 steps"

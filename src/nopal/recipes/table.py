@@ -19,6 +19,7 @@ from nopal.report import (
     ABLATION,
     ablation_table,
     as_svg,
+    budget_order,
     comparison_figure,
     results_page,
     rows_over_seeds,
@@ -111,7 +112,7 @@ def _in_order(data: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for recipe in RECIPES.values():
         if recipe.data != recipe_data(data):
             continue
-        own = [record for record in records if record["recipe"] == recipe.name]
+        own = sorted((record for record in records if record["recipe"] == recipe.name), key=budget_order)
         if not own and recipe.published and recipe.data == data:
             own = [_published_only(recipe.name, recipe.title, data, recipe.published)]
         lines += own

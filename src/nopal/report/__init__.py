@@ -11,7 +11,7 @@ from nopal.report.page import Markup, Picture, Section, report_page, write_page,
 from nopal.report.pose_predictions import PosePredictions, evenly, predictions_figure
 from nopal.report.pose_sheet import pose_sheet
 from nopal.report.results_page import results_page
-from nopal.report.rows import Row, budget_text, by_seed, rows_of, rows_over_seeds, scores_of, unmeasured
+from nopal.report.rows import Row, budget_order, budget_text, by_seed, rows_of, rows_over_seeds, scores_of, unmeasured
 from nopal.report.steps import steps_figure
 from nopal.report.sweep import Point, sweep_figure
 from nopal.report.tables import html_table, markdown_table, table_legend, text_table
@@ -26,6 +26,7 @@ __all__ = [
     "Section",
     "ablation_table",
     "as_svg",
+    "budget_order",
     "budget_text",
     "by_seed",
     "cluster_sheet",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from collections import Counter
 from collections.abc import Sequence
 
 import matplotlib
@@ -23,7 +25,9 @@ def comparison_figure(rows: Sequence[Row]) -> Figure:
     columns = score_columns(rows)
     if not columns:
         raise NopalError("None of the rows has a score to draw; measure one first.")
-    figure = Figure(figsize=(3.2 + 1.9 * len(columns), 0.9 + 0.21 * len(rows)), layout="constrained")
+    names = _told_apart(rows)
+    beside = 0.6 + 0.065 * max(map(len, names))
+    figure = Figure(figsize=(beside + 1.9 * len(columns), 0.9 + 0.21 * len(rows)), layout="constrained")
     panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     units = dict.fromkeys("percent" if metric == "accuracy" else metric.replace("_", " ") for *_, metric in columns)
     for panel, (way, shot, metric) in zip(panels, columns):
@@ -50,10 +54,17 @@ def comparison_figure(rows: Sequence[Row]) -> Figure:
         panel.tick_params(colors=INK, length=0, labelsize=8)
         for spine in panel.spines.values():
             spine.set_visible(False)
-    panels[0].set_yticks(range(len(rows)), [row.name for row in rows])
+    panels[0].set_yticks(range(len(rows)), names)
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
     figure.supxlabel(f"filled: measured, in {' and '.join(units)}; rings: published", fontsize=8, color=INK)
     return figure
+
+
+def _told_apart(rows: Sequence[Row]) -> list[str]:
+    """The names of rows; with their own budget where there are several of a name."""
+    count = Counter(row.name for row in rows)
+    own = [re.sub(r" of [\d,]+", "", row.details.get("budget", "")) for row in rows]
+    return [f"{row.name}: {budget}" if count[row.name] > 1 else row.name for row, budget in zip(rows, own)]
 
 
 def as_svg(figure: Figure) -> str:

@@ -101,6 +101,15 @@ def budget_text(record: Record) -> str:
     return f"{text}, annealed" if training.get("anneal") else text
 
 
+def budget_order(record: Record) -> tuple[int, int, int]:
+    """What sorts records of one row: the steps of an encoder that learners were trained on, their own, and the number
+    of partitions."""
+    config = record.get("config", {})
+    encoded = _steps_of(config.get("encoder") or {}) if config.get("training") else 0
+    partitions = (config.get("partitions") or {}).get("partitions")
+    return encoded or 0, record["budget"].get("steps") or 0, partitions or 0
+
+
 def _steps_of(encoder: Mapping[str, Any]) -> int | None:
     """Of an encoder as options name it, or as its file does."""
     options = encoder.get("options") or encoder.get(encoder.get("name", "")) or {}
