@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -75,9 +77,9 @@ def fit_kmeans_streamed(
     while going:
         for fit in going:
             fit.begin(last=fit.used >= iterations or fit.converged)
-        for rows, block in vectors.blocks():
-            for fit in going:
-                fit.look(rows, block)
+        with ThreadPoolExecutor() as side_by_side:
+            for rows, block in vectors.blocks():
+                list(side_by_side.map(functools.partial(_Fit.look, rows=rows, block=block), going))
         watch(sum(fit.last for fit in going))
         going = [fit for fit in going if not fit.last]
         for fit in going:
@@ -122,9 +124,15 @@ class _Vectors:
         return jnp.asarray(np.asarray(self.z[rows], np.float32) - self.mean)
 
     def blocks(self) -> Iterator[tuple[slice, Float[Array, "m d"]]]:
-        for begin in range(0, len(self.z), self.rows_at_once):
-            rows = slice(begin, begin + self.rows_at_once)
-            yield rows, self.at(rows)
+        """All rows in order; the next block is read while one is worked on."""
+        parts = [slice(begin, begin + self.rows_at_once) for begin in range(0, len(self.z), self.rows_at_once)]
+        with ThreadPoolExecutor(1) as reader:
+            coming = reader.submit(self.at, parts[0])
+            for rows, following in itertools.zip_longest(parts, parts[1:]):
+                block = coming.result()
+                if following:
+                    coming = reader.submit(self.at, following)
+                yield rows, block
 
 
 @dataclasses.dataclass
