@@ -113,12 +113,15 @@ class Table:
         """The published k-means, with a rule of acceptance."""
         return PartitionOptions(self.clusters, 100, min_members=members, min_kept=kept, repeats=repeats)
 
-    def rows_on(self, short: str, title: str, encoder: EncoderOptions, *, pixels: bool = False) -> tuple[Recipe, ...]:
-        """Everything that is done with one embedding; pixels are exempt from the published rule of acceptance."""
+    def rows_on(
+        self, short: str, title: str, encoder: EncoderOptions, *, pixels: bool = False, note: str = ""
+    ) -> tuple[Recipe, ...]:
+        """Everything that is done with one embedding; pixels are exempt from the published rule of acceptance. The
+        first row bears a `note` on the embedding."""
         matching = ClusterMatchingOptions(self.clusters)
         for_maml = self.clustering() if pixels else self.clustering(7, 0.75)
         for_protonet = self.clustering() if pixels else self.clustering(16, 0.8, repeats=3)
-        note = "" if pixels else "one encoder serves all rows on it: give its file by --encoder"
+        note += "" if pixels else "one encoder serves all rows on it: give its file by --encoder"
         return (
             self.row(f"{short}-knn", f"kNN on {title}", Experiment(NEIGHBOURS, encoder), note),
             self.row(f"{short}-linear", f"linear on {title}", Experiment(LINEAR, encoder)),
