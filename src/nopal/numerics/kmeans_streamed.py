@@ -21,6 +21,7 @@ from nopal.numerics.kmeans import KMeans, State, best_of, choose_seeds, reassign
 
 ROWS = 1 << 16  # rows in a block: 64 MiB of 256 numbers each
 SEEDING_ROWS = 1 << 18
+SIDE_BY_SIDE = 2  # partitions that look at a block together: each holds its distances meanwhile
 
 
 def fit_kmeans_streamed(
@@ -77,7 +78,7 @@ def fit_kmeans_streamed(
     while going:
         for fit in going:
             fit.begin(last=fit.used >= iterations or fit.converged)
-        with ThreadPoolExecutor() as side_by_side:
+        with ThreadPoolExecutor(SIDE_BY_SIDE) as side_by_side:
             for rows, block in vectors.blocks():
                 list(side_by_side.map(functools.partial(_Fit.look, rows=rows, block=block), going))
         watch(sum(fit.last for fit in going))
