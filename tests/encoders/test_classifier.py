@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nopal.encoders import Classifier, ClassifierOptions, classifier, load_encoder
+from nopal.encoders import Classifier, ClassifierOptions, load_encoder
 from nopal.encoders.classifier import ClassifierStep, initial_state
 from nopal.encoders.features import whole_moments
 from nopal.errors import NopalError
@@ -91,7 +91,7 @@ def test_an_image_alone_has_the_vector_that_it_has_among_others(encoder):
 
 def test_features_are_normalised_by_images_from_all_over_the_data(encoder, monkeypatch):
     assert_same(encoder.moments, whole_moments(encoder.network, IMAGES))
-    monkeypatch.setattr(classifier, "STATISTICS", 24)
+    monkeypatch.setattr("nopal.encoders.training.STATISTICS", 24)
     half = fit(steps=0)
     assert_same(half.moments, whole_moments(half.network, IMAGES[::2]))
     assert len(half(IMAGES)) == half.made["images"] == 48

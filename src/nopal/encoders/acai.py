@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 from nopal.data.images import as_float
 from nopal.data.resizing import resizing_weights
 from nopal.encoders.encoder import Decodable, describe, in_batches
-from nopal.encoders.training import check_choices, run_steps
+from nopal.encoders.training import check_choices, check_images, run_steps
 from nopal.errors import NopalError
 from nopal.loop import Hook
 from nopal.mapping import device_mesh, mean_over_tasks
@@ -77,8 +77,7 @@ class ACAIOptions:
                 f"The critic's weight is {self.weight} and its regularisation {self.regularisation}; expected a number "
                 "from 0 on, and one from 0 to 1."
             )
-        if images < 2:
-            raise NopalError(f"There are {images} images to train an encoder on; give at least two.")
+        check_images(images)
         _ = self.scales
 
 

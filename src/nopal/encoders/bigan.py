@@ -22,16 +22,13 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
 from nopal.data.images import as_float
 from nopal.encoders.encoder import Decodable, describe
-from nopal.encoders.training import check_choices, run_steps
+from nopal.encoders.training import STATISTICS, check_choices, check_images, check_normalised, for_statistics, run_steps
 from nopal.errors import NopalError
 from nopal.loop import Hook
 from nopal.mapping import device_mesh, share_examples
 from nopal.nets.normalisation import Moments
 from nopal.nets.paired_mlp import PairedMLP
 from nopal.numerics.shuffling import epoch_rows
-
-STATISTICS = 4096
-"""Images, from all over the data, and codes, whose statistics normalise what the trained networks see."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,15 +55,13 @@ class BiGANOptions:
     def check(self, images: int) -> None:
         """Raises `NopalError` for choices that make no network or no batch, and for fewer than two images."""
         check_choices(self, "dimensions", "hidden", "rate")
-        if self.batch < 2:
-            raise NopalError(f"The batch has {self.batch} images; expected at least 2, for they are normalised by it.")
+        check_normalised(self.batch)
         if not 0 <= self.momentum < 1 or not self.penalty >= 0:
             raise NopalError(
                 f"The momentum is {self.momentum} and the penalty {self.penalty}; expected a number from 0 on that is "
                 "less than 1, and one from 0 on."
             )
-        if images < 2:
-            raise NopalError(f"There are {images} images to train an encoder on; give at least two.")
+        check_images(images)
 
 
 # 400 epochs of the 22,000 images of 1,100 characters, and of 55,000 digits. Of the choices of CACTUs only the number of
@@ -212,8 +207,8 @@ class BiGAN(Decodable):
         mesh = device_mesh(devices)
         step = BiGANStep(jnp.asarray(images), of_rows, options, mesh)
         trained = run_steps(step, state, of_codes, options.steps, mesh, start=start, chunk=chunk, hooks=hooks)
-        seen = min(len(images), STATISTICS)
-        x = as_float(jnp.asarray(images[np.arange(seen) * len(images) // seen])).reshape(seen, -1)
+        some = for_statistics(images)
+        x = as_float(jnp.asarray(some)).reshape(len(some), -1)
         z = jax.random.uniform(of_moments, (STATISTICS, options.dimensions), minval=-1.0)
         moments = encode(trained.encoder, x)[1], generate(trained.generator, z)[1]
         made = describe("BiGAN", images, data, **dataclasses.asdict(options))

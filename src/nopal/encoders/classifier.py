@@ -20,15 +20,12 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree, Shaped
 from nopal.data.images import as_float
 from nopal.encoders.encoder import describe
 from nopal.encoders.features import Features, headless, structure, whole_moments
-from nopal.encoders.training import check_choices, run_steps
+from nopal.encoders.training import check_choices, check_normalised, for_statistics, run_steps
 from nopal.errors import NopalError
 from nopal.loop import Hook
 from nopal.mapping import device_mesh, share_examples
 from nopal.nets.conv4 import Conv4, Downsample, Readout
 from nopal.numerics.shuffling import epoch_rows
-
-STATISTICS = 4096
-"""Images, from all over the data, whose statistics normalise the features."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +51,7 @@ class ClassifierOptions:
     def check(self, labels: Int[np.ndarray, "n"]) -> None:
         """Raises `NopalError` for choices that make no network or no batch, and for fewer than two classes."""
         check_choices(self, "filters", "rate")
-        if self.batch < 2:
-            raise NopalError(f"The batch has {self.batch} images; expected at least 2, for they are normalised by it.")
+        check_normalised(self.batch)
         if not self.weight_decay >= 0:
             raise NopalError(f"The weight decay is {self.weight_decay}; expected a number from 0 on.")
         if (classes := len(np.unique(labels))) < 2:
@@ -145,11 +141,9 @@ class Classifier(Features):
         of_step = dataclasses.replace(options, steps=0)
         step = ClassifierStep(jnp.asarray(images), jnp.asarray(numbers.ravel(), jnp.int32), of_rows, of_step, mesh)
         trained = run_steps(step, state, of_rows, options.steps, mesh, start=start, chunk=chunk, hooks=hooks)
-        network, seen = headless(trained.network), min(len(images), STATISTICS)
+        network = headless(trained.network)
         made = describe("Classifier", images, data, **(dataclasses.asdict(options) | structure(network)))
-        return cls(
-            network=network, moments=whole_moments(network, images[np.arange(seen) * len(images) // seen]), **made
-        )
+        return cls(network=network, moments=whole_moments(network, for_statistics(images)), **made)
 
     @property
     def options(self) -> ClassifierOptions:

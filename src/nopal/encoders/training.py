@@ -7,14 +7,17 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import PRNGKeyArray, PyTree, Shaped
 
 from nopal.errors import NopalError
 from nopal.loop import Hook, Step, run
 from nopal.mapping import replicate
 
 S = TypeVar("S", bound=PyTree)
+STATISTICS = 4096
+"""Images at most, by whose statistics a trained network normalises what it sees."""
 
 
 def check_choices(options: Any, *positive: str) -> None:
@@ -24,6 +27,24 @@ def check_choices(options: Any, *positive: str) -> None:
     for name in positive:
         if not getattr(options, name) > 0:
             raise NopalError(f"The choice {name} is {getattr(options, name)}; expected a number above 0.")
+
+
+def check_normalised(batch: int) -> None:
+    """Raises `NopalError` for a batch too small to normalise activations by."""
+    if batch < 2:
+        raise NopalError(f"The batch has {batch} images; expected at least 2, for they are normalised by it.")
+
+
+def check_images(images: int) -> None:
+    """Raises `NopalError` for fewer than two images to train on."""
+    if images < 2:
+        raise NopalError(f"There are {images} images to train an encoder on; give at least two.")
+
+
+def for_statistics(images: Shaped[np.ndarray, "n h w c"]) -> Shaped[np.ndarray, "m h w c"]:
+    """At most `STATISTICS` images from all over the data."""
+    seen = min(len(images), STATISTICS)
+    return images[np.arange(seen) * len(images) // seen]
 
 
 def run_steps(
