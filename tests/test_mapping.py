@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from nopal.errors import NopalError
-from nopal.mapping import bytes_written, device_mesh, map_over_tasks, mean_over_tasks, replicate, share_examples
+from nopal.mapping import (
+    AT_ONCE,
+    bytes_written,
+    device_mesh,
+    map_over_tasks,
+    mean_over_tasks,
+    replicate,
+    share_examples,
+)
 
 ARRAYS = (jnp.array([0.5, -1.0, 2.0]), jax.random.key(4))
 WAYS = [(1, 1), (1, None), (1, 2), (2, 1), (2, 3)]
@@ -57,6 +65,29 @@ def test_all_ways_agree():
 def test_more_tasks_than_are_taken_at_once():
     stack = call(map_over_tasks, 131, 2, 64, lambda arrays, task: task)
     assert stack.tolist() == list(range(131))
+
+
+def groups_of(at_once):
+    """How many tasks are taken together where there are six, each of which writes more than a cache holds."""
+    return str(jax.make_jaxpr(lambda: call(map_over_tasks, 6, 1, at_once, much))()).count("f32[3,1024,1024]") > 0
+
+
+def much(arrays, task):
+    return jnp.zeros((1024, 1024)) + task
+
+
+def test_the_environment_takes_the_place_of_the_default(monkeypatch):
+    assert not groups_of(None)
+    monkeypatch.setenv(AT_ONCE, "3")
+    assert groups_of(None)
+    assert not groups_of(1)
+
+
+@pytest.mark.parametrize("asked", ["0", "-1", "all", "1.5"])
+def test_a_number_of_tasks_in_the_environment_that_makes_no_sense(monkeypatch, asked):
+    monkeypatch.setenv(AT_ONCE, asked)
+    with pytest.raises(NopalError, match=f"NOPAL_TASKS_AT_ONCE is '{asked}'; expected a whole number from 1 on"):
+        call(map_over_tasks, 4, 1, None)
 
 
 def test_a_mesh_has_all_devices_unless_told_otherwise():

@@ -7,6 +7,7 @@ share weigh nothing.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -70,6 +71,9 @@ def _own_parts(leaf: Array, sharding: NamedSharding) -> Array:
 
 CACHE = 2**21
 """Bytes that the tasks a CPU takes together may write: about what one core keeps close."""
+
+AT_ONCE = "NOPAL_TASKS_AT_ONCE"
+"""The environment variable that takes the place of the default for `at_once`, in training and in tests alike."""
 
 MEETING = 2**24
 """Bytes that are written in the time that devices need to add up what each has found (about half a millisecond)."""
@@ -151,8 +155,18 @@ def _groups(tasks: int, devices: int, at_once: int | None, written: int) -> Int[
     if at_once is not None and at_once < 1:
         raise NopalError(f"The tasks taken at once are {at_once}; expected at least 1, or None for the default.")
     share = -(-tasks // devices)
-    rows = -(-share // min(at_once or max(_room() // max(written, 1), 1), share))
+    rows = -(-share // min(at_once or _asked() or max(_room() // max(written, 1), 1), share))
     return jnp.arange(devices * rows * -(-share // rows)).reshape(devices * rows, -1)
+
+
+def _asked() -> int | None:
+    """Tasks that the user wants a device to take together, wherever a program does not say."""
+    asked = os.environ.get(AT_ONCE)
+    if not asked:
+        return None
+    if not asked.isdecimal() or int(asked) < 1:
+        raise NopalError(f"{AT_ONCE} is {asked!r}; expected a whole number from 1 on, or nothing for the default.")
+    return int(asked)
 
 
 def _room() -> int:
