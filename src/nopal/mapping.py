@@ -15,6 +15,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import jaxpr_as_fun
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 from jaxtyping import Array, Int, PyTree
@@ -89,12 +90,15 @@ def mean_over_tasks(
     fewer tasks than devices, or so little to do that sharing it out would take longer, every device does all of it;
     `function` may then divide the examples of a task (`share_examples`).
     """
-    jaxpr, shapes = jax.make_jaxpr(function, return_shape=True)(arrays, jnp.int32(0))
-    written = bytes_written(jaxpr.jaxpr)
 
-    def of_device(arrays: PyTree, groups: Int[Array, "groups group"]) -> PyTree:
+    def of_device(arrays: PyTree, devices: int) -> PyTree:
+        traced, shapes, written = _traced(function, arrays)
+        if jax.process_count() == 1 and tasks * written < MEETING:
+            devices = 1
+        groups = _groups(tasks, devices, at_once, written)
+
         def weighted(number: Int[Array, ""]) -> PyTree:
-            return jax.tree.map(lambda value: jnp.where(number < tasks, value, 0) / tasks, function(arrays, number))
+            return jax.tree.map(lambda value: jnp.where(number < tasks, value, 0) / tasks, traced(arrays, number))
 
         def of_group(numbers: Int[Array, "group"]) -> PyTree:
             if len(numbers) == 1:
@@ -102,35 +106,32 @@ def mean_over_tasks(
             return jax.tree.map(lambda values: values.sum(0), jax.vmap(weighted)(numbers))
 
         if len(groups) == 1:
-            return of_group(groups[0])
-        zero = jax.tree.map(lambda s: jnp.zeros(s.shape, jnp.result_type(s.dtype, float)), shapes)
-        total, _ = jax.lax.scan(lambda sum, n: (jax.tree.map(jnp.add, sum, of_group(n)), None), zero, groups)
-        return total
+            total = of_group(groups[0])
+        else:
+            zero = jax.tree.map(lambda s: jnp.zeros(s.shape, jnp.result_type(s.dtype, float)), shapes)
+            total, _ = jax.lax.scan(lambda sum, n: (jax.tree.map(jnp.add, sum, of_group(n)), None), zero, groups)
+        return jax.lax.psum(total, AXIS) if devices > 1 else total
 
-    if tasks < mesh.size or (jax.process_count() == 1 and tasks * written < MEETING):
-        return of_device(arrays, _groups(tasks, 1, at_once, written))
-
-    def sum_of_devices(arrays: PyTree, groups: Int[Array, "groups group"]) -> PyTree:
-        return jax.lax.psum(of_device(arrays, groups), AXIS)
-
-    return _sharded(sum_of_devices, mesh, Spec())(arrays, _groups(tasks, mesh.size, at_once, written))
+    if tasks < mesh.size:
+        return of_device(arrays, 1)
+    return _on_devices(of_device, mesh, Spec())(arrays)
 
 
 def map_over_tasks(function: OfTask, arrays: PyTree, tasks: int, mesh: Mesh, at_once: int | None = None) -> PyTree:
     """`function(arrays, task)` for the task numbers 0..tasks-1, stacked; `arrays` is the same for all, and `at_once` is
     that of `mean_over_tasks`."""
 
-    def of_device(arrays: PyTree, groups: Int[Array, "groups group"]) -> PyTree:
+    def of_device(arrays: PyTree, devices: int) -> PyTree:
+        traced, _, written = _traced(function, arrays)
+
         def of_group(numbers: Int[Array, "group"]) -> PyTree:
             if len(numbers) == 1:
-                return jax.tree.map(lambda value: value[None], function(arrays, numbers[0]))
-            return jax.vmap(lambda number: function(arrays, number))(numbers)
+                return jax.tree.map(lambda value: value[None], traced(arrays, numbers[0]))
+            return jax.vmap(lambda number: traced(arrays, number))(numbers)
 
-        return jax.lax.map(of_group, groups)
+        return jax.lax.map(of_group, _groups(tasks, devices, at_once, written))
 
-    written = bytes_written(jax.make_jaxpr(function)(arrays, jnp.int32(0)).jaxpr)
-    groups = _groups(tasks, mesh.size, at_once, written)
-    stacked = _sharded(of_device, mesh, Spec(AXIS))(arrays, groups)
+    stacked = _on_devices(of_device, mesh, Spec(AXIS))(arrays)
     # Every process reads all of it.
     return jax.lax.with_sharding_constraint(
         jax.tree.map(lambda values: values.reshape(-1, *values.shape[2:])[:tasks], stacked),
@@ -149,14 +150,27 @@ def share_examples(tree: PyTree, mesh: Mesh | Inside) -> PyTree:
     )
 
 
+def _traced(function: OfTask, arrays: PyTree) -> tuple[OfTask, PyTree, int]:
+    """The function as a program, traced once (which takes a third of the time until a run begins); the shapes of what it
+    returns; the bytes it writes."""
+    program, shapes = jax.make_jaxpr(function, return_shape=True)(arrays, jnp.int32(0))
+    evaluate, structure = jaxpr_as_fun(program), jax.tree.structure(shapes)
+
+    def traced(arrays: PyTree, number: Int[Array, ""]) -> PyTree:
+        return jax.tree.unflatten(structure, evaluate(*jax.tree.leaves((arrays, number))))
+
+    return traced, shapes, bytes_written(program.jaxpr)
+
+
 def _groups(tasks: int, devices: int, at_once: int | None, written: int) -> Int[Array, "groups group"]:
-    """The task numbers, a row for each group, and the same number of rows for each device; numbers from `tasks` on
-    pad."""
+    """The task numbers of the device that asks, a row for each group; each of the `devices` has as many, and numbers from
+    `tasks` on pad."""
     if at_once is not None and at_once < 1:
         raise NopalError(f"The tasks taken at once are {at_once}; expected at least 1, or None for the default.")
     share = -(-tasks // devices)
     rows = -(-share // min(at_once or _asked() or max(_room() // max(written, 1), 1), share))
-    return jnp.arange(devices * rows * -(-share // rows)).reshape(devices * rows, -1)
+    first = jnp.arange(rows * -(-share // rows)).reshape(rows, -1)
+    return first if devices == 1 else first + first.size * jax.lax.axis_index(AXIS)
 
 
 def _asked() -> int | None:
@@ -187,9 +201,12 @@ def bytes_written(jaxpr: Any) -> int:
     return total
 
 
-def _sharded(function: Callable, mesh: Mesh | Inside, out: Spec) -> Callable[..., Any]:
+def _on_devices(function: Callable[[PyTree, int], PyTree], mesh: Mesh | Inside, out: Spec) -> Callable[..., PyTree]:
+    """`function`, of arrays and the number of devices, on each device."""
+
+    def of_device(arrays: PyTree) -> PyTree:
+        return function(arrays, mesh.size)
+
     if isinstance(mesh, Inside):
-        return lambda arrays, groups: function(
-            arrays, groups.reshape(mesh.size, -1, groups.shape[1])[jax.lax.axis_index(AXIS)]
-        )
-    return jax.shard_map(function, mesh=mesh, in_specs=(Spec(), Spec(AXIS)), out_specs=out, check_vma=False)
+        return of_device
+    return jax.shard_map(of_device, mesh=mesh, in_specs=Spec(), out_specs=out, check_vma=False)
