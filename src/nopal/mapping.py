@@ -151,8 +151,8 @@ def share_examples(tree: PyTree, mesh: Mesh | Inside) -> PyTree:
 
 
 def _traced(function: OfTask, arrays: PyTree) -> tuple[OfTask, PyTree, int]:
-    """The function as a program, traced once (which takes a third of the time until a run begins); the shapes of what it
-    returns; the bytes it writes."""
+    """The function as a program, so that it is traced once, which takes a third of the time until a run begins; the
+    shapes of what it returns; the bytes it writes."""
     program, shapes = jax.make_jaxpr(function, return_shape=True)(arrays, jnp.int32(0))
     evaluate, structure = jaxpr_as_fun(program), jax.tree.structure(shapes)
 
@@ -163,13 +163,13 @@ def _traced(function: OfTask, arrays: PyTree) -> tuple[OfTask, PyTree, int]:
 
 
 def _groups(tasks: int, devices: int, at_once: int | None, written: int) -> Int[Array, "groups group"]:
-    """The task numbers of the device that asks, a row for each group; each of the `devices` has as many, and numbers from
-    `tasks` on pad."""
+    """The task numbers of the device that asks, a row for each group; each of the `devices` has as many, and numbers
+    from `tasks` on pad."""
     if at_once is not None and at_once < 1:
         raise NopalError(f"The tasks taken at once are {at_once}; expected at least 1, or None for the default.")
     share = -(-tasks // devices)
     rows = -(-share // min(at_once or _asked() or max(_room() // max(written, 1), 1), share))
-    first = jnp.arange(rows * -(-share // rows)).reshape(rows, -1)
+    first = jnp.arange(rows * -(-share // rows), dtype=jnp.int32).reshape(rows, -1)
     return first if devices == 1 else first + first.size * jax.lax.axis_index(AXIS)
 
 
