@@ -227,7 +227,7 @@ def test_killed_and_resumed(stages: Path, here: Path) -> None:
         ("partition few.npz x.npz --clusters 10", "10 clusters were asked for; expected between 1 and 9"),
         (
             "partition few.npz x.npz --how hyperplanes --clusters 2 --margin 9",
-            "of the 9 vectors on one side, outside a",
+            "There are 9 vectors, but each side of a hyperplane needs 60, 10 times min_members",
         ),
         ("encode letters.npz letters.npz", "The file to write, letters.npz, is the one to read"),
         ("encode letters.npz x.npz --by nowhere --encoder.name raw", "other choices of one have no meaning"),

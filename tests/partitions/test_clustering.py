@@ -93,6 +93,14 @@ def test_partitions_that_are_never_accepted_are_refused_after_the_retries(preten
     assert len(calls) == 3
 
 
+def test_what_can_never_be_accepted_is_refused_before_clustering(pretend):
+    """More than 3 of 4 clusters, and so all, need 31 of 120 vectors each."""
+    calls = pretend([GOOD])
+    with pytest.raises(NopalError, match="More than 3 of 4 clusters shall have 31 members, but there are only 120"):
+        from_kmeans(Z, clusters=4, partitions=1, min_members=31, min_kept=0.75, key=KEY)
+    assert not calls
+
+
 def test_without_a_share_everything_is_accepted(pretend):
     calls = pretend([POOR])
     from_kmeans(Z, clusters=4, partitions=1, min_members=1000, key=KEY)

@@ -16,21 +16,19 @@ Z = 2 * np.random.default_rng(0).normal(size=(2000, 6)).astype(np.float32)
 
 
 def test_cells_are_binary_numbers_of_sides() -> None:
-    above = np.array([[1, 1, 0, 0, 1], [0, 0, 0, 0, 1], [1, 0, 1, 0, 1]], bool)
-    outside = np.array([[1, 1, 1, 1, 0], [0, 1, 1, 1, 1], [1, 1, 1, 1, 1]], bool)
-    assert hyperplanes._cells(above, outside, np.array([0, 2])).tolist() == [3, 2, 1, 0, -1]
-    assert hyperplanes._cells(above, outside, np.array([2, 1, 0])).tolist() == [-1, 1, 4, 0, -1]
+    sides = np.array([[1, 1, 0, 0, -1], [-1, 0, 0, 0, 1], [1, 0, 1, 0, 1]], np.int8)
+    assert hyperplanes._cells(sides, np.array([0, 2])).tolist() == [3, 2, 1, 0, -1]
+    assert hyperplanes._cells(sides, np.array([2, 1, 0])).tolist() == [-1, 1, 4, 0, -1]
 
 
 def test_every_cell_is_an_intersection_of_half_spaces() -> None:
     margin = 0.3
-    above, outside = hyperplanes._splits(Z, 20, margin, 0.8, 60, 5, np.random.default_rng(1), PLAIN)
+    sides = hyperplanes._splits(Z, 20, margin, 0.8, 60, 5, np.random.default_rng(1), PLAIN)
     normals, points = np.random.default_rng(1).uniform(-1, 1, (2, 20, 6))
     for split, (normal, point) in enumerate(zip(normals, 0.8 * points)):
         signed = (Z - point) @ (normal / np.linalg.norm(normal))
         clear = abs(abs(signed) - margin) > 1e-5
-        assert (outside[split] == (abs(signed) >= margin))[clear].all()
-        assert (above[split] == (signed > 0))[clear & outside[split]].all()
+        assert (sides[split] == np.where(abs(signed) >= margin, signed > 0, -1))[clear].all()
 
 
 def test_in_units_of_the_spread_neither_scale_nor_place_matter() -> None:
@@ -45,8 +43,8 @@ def test_in_units_of_the_spread_neither_scale_nor_place_matter() -> None:
     assert json.loads(found.made)["unit"] == "spread"
     with pytest.raises(NopalError, match="hyperplanes have fewer than 60 of the 2000 vectors"):
         from_hyperplanes(300 + 50 * z, **choices, retries=0)
-    with pytest.raises(NopalError, match="All 9 vectors are the same and have no spread"):
-        from_hyperplanes(np.ones((9, 2)), unit="spread", key=KEY)
+    with pytest.raises(NopalError, match="All 120 vectors are the same and have no spread"):
+        from_hyperplanes(np.ones((120, 2)), unit="spread", key=KEY)
 
 
 def test_partitions_have_way_cells_and_leave_the_margin_out() -> None:
@@ -85,11 +83,22 @@ def test_hyperplanes_at_a_point_or_through_the_origin() -> None:
 
 
 def test_hyperplanes_beside_all_vectors_are_drawn_again() -> None:
-    above, outside = hyperplanes._splits(Z, 50, 0.0, 30.0, 60, 1000, np.random.default_rng(0), PLAIN)
-    assert outside.all()
-    assert (np.minimum(above.sum(1), (~above).sum(1)) >= 60).all()
-    first = hyperplanes._splits(Z, 50, 0.0, 30.0, 0, 0, np.random.default_rng(0), PLAIN)[0]
-    assert np.minimum(first.sum(1), (~first).sum(1)).min() < 60
+    sides = hyperplanes._splits(Z, 50, 0.0, 30.0, 60, 1000, np.random.default_rng(0), PLAIN)
+    assert set(np.unique(sides)) == {0, 1}
+    assert (np.minimum((sides == 1).sum(1), (sides == 0).sum(1)) >= 60).all()
+    first = hyperplanes._splits(Z, 50, 0.0, 30.0, 0, 0, np.random.default_rng(0), PLAIN)
+    assert np.minimum((first == 1).sum(1), (first == 0).sum(1)).min() < 60
+
+
+def test_rows_within_the_margin_count_on_neither_side() -> None:
+    """Of a line from -50 to 50, a margin of 40 leaves 11 on each side of a plane through 0."""
+    z = np.arange(-50.0, 51.0)[:, None].astype(np.float32)
+    scale = np.zeros(1, np.float32), 1.0
+    sides = hyperplanes._splits(z, 3, 40.0, 0.0, 11, 0, np.random.default_rng(0), scale)
+    assert ((sides == 1).sum(1) == 11).all()
+    assert ((sides == 0).sum(1) == 11).all()
+    with pytest.raises(NopalError, match="have fewer than 12 of the 101 vectors"):
+        hyperplanes._splits(z, 3, 40.0, 0.0, 12, 0, np.random.default_rng(0), scale)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +106,7 @@ def test_hyperplanes_beside_all_vectors_are_drawn_again() -> None:
     [
         ({"margin": 50.0}, r"hyperplanes have fewer than 60 of the 2000 vectors .* a margin of 50; half .* lower the"),
         ({"way": 32, "min_members": 40, "splits": 5}, r"at most \d+ cells with 40 of the 2000 vectors, expected 32"),
+        ({"min_members": 101}, "There are 2000 vectors, but each side of a hyperplane needs 1010"),
         ({"way": 1}, "The way is 1"),
         ({"splits": 2}, "2 hyperplanes were asked for; 5 cells need at least 3"),
         ({"margin": -1.0}, "The margin is -1.0"),

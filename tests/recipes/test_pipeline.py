@@ -184,3 +184,18 @@ def test_writable_places(tmp_path: Path) -> None:
         check_writable(tmp_path)
     with pytest.raises(nopal.NopalError, match="file is no folder"):
         check_writable(tmp_path / "file" / "other")
+
+
+@pytest.mark.parametrize(
+    ("how", "choice", "sentence"),
+    [
+        ("kmeans", {"margin": 0.5}, "margin is 0.5, which means nothing where .* by kmeans; .* divide them by hyperp"),
+        ("kmeans", {"unit": "spread"}, "unit is spread"),
+        ("hyperplanes", {"min_kept": 0.5}, "min_kept is 0.5, which means nothing where .* hyperplanes; .* by kmeans"),
+        ("hyperplanes", {"repeats": 3}, "repeats is 3"),
+        ("random", {"reach": 0.0}, "reach is 0.0, which means nothing where .* by random"),
+    ],
+)
+def test_choices_of_another_way_to_divide_are_refused(how: str, choice: dict, sentence: str) -> None:
+    with pytest.raises(nopal.NopalError, match=sentence):
+        cluster(np.zeros((4, 2), np.float32), PartitionOptions(clusters=2, how=how, **choice))

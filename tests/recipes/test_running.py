@@ -279,6 +279,23 @@ def test_an_encoder_that_is_made_otherwise_is_not_a_rows(tmp_path: Path) -> None
         given_encoder(deeper, tmp_path / "acai.npz")
 
 
+@pytest.mark.parametrize(("left_out", "data"), [(1, "letters"), (0, "mnist")])
+def test_an_encoder_of_other_images_is_not_a_rows(tmp_path: Path, left_out: int, data: str) -> None:
+    images = NAMED["letters"]().train.images[left_out:]
+    Raw.fit(images, data=data).save(tmp_path / "raw.npz")
+    with pytest.raises(NopalError, match=rf"fitted on {len(images)} images of {data}, but letters-knn asks for one of"):
+        run_recipe(
+            KNN,
+            "demo",
+            tmp_path / "run",
+            tmp_path,
+            encoder=tmp_path / "raw.npz",
+            episodes=5,
+            console=Console(file=io.StringIO()),
+        )
+    assert not (tmp_path / "run").exists()
+
+
 def with_acai(recipe: Recipe, options: ACAIOptions) -> Experiment:
     return dataclasses.replace(recipe.experiment, encoder=EncoderOptions("acai", acai=options))
 

@@ -55,7 +55,8 @@ def fit(
         size: resize images to this many pixels a side; 84 suits photographs, if there is time
         encoder: what turns an image into a vector
         partitions: how to cluster
-        learner: which learner, and its options
+        learner: which learner, for instance learner:maml --learner.inner-rate 0.1; its options are listed by
+            nopal fit learner:maml --help. A MAML tells at most training.way classes apart
         training: how to meta-train
         rounds: more than 1: embed again with the learner's network, cluster again, meta-train again, each round in a
             folder of its own in OUT

@@ -11,12 +11,13 @@ from tyro.conf import arg
 
 from nopal.commands.arguments import Processes, Together
 from nopal.errors import NopalError
-from nopal.recipes.recipe import Budget
+from nopal.recipes.recipe import Budget, Recipe
 from nopal.terminal import console, say
 
 
 def recipes() -> None:
-    """List the published rows that can be run by name, with their published numbers."""
+    """List the published rows that can be run by name, with their published numbers, and the sweeps over some of
+    them."""
     from nopal.recipes.running import RECIPES
 
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
@@ -25,13 +26,25 @@ def recipes() -> None:
     for recipe in RECIPES.values():
         marks = {at: f"{p.mean:g} {p.source.split()[0]}" for at, p in recipe.published.items()}
         published = "\n".join(f"{n}x{k}: {mark}" if n else f"{k}: {mark}" for (n, k), mark in marks.items())
-        lines = [", ".join(f"{steps:,}" for steps in recipe.budgets.values())]
-        if recipe.encoder_budgets:
-            encoders = [recipe.at(budget).encoder for budget in get_args(Budget)]
-            lines.append("encoder: " + ", ".join(f"{encoder.steps:,}" for encoder in encoders if encoder))
-        steps = "\n".join(filter(None, lines)) or "no training"
-        table.add_row(f"[bold]{recipe.name}[/bold]\n{recipe.title}\n{steps}", published or "-")
+        table.add_row(f"[bold]{recipe.name}[/bold]\n{recipe.title}\n{steps_text(recipe)}", published or "–")
     console.print(table)
+    console.print("– (N): the paper does not say; `--budget published` takes N.", highlight=False)
+    sweeps = rich.table.Table("sweep, run by its name", "its rows", box=rich.box.SIMPLE_HEAD)
+    for name, title in {recipe.sweep.name: recipe.sweep.title for recipe in RECIPES.values() if recipe.sweep}.items():
+        sweeps.add_row(f"[bold]{name}[/bold]", title)
+    console.print(sweeps)
+
+
+def steps_text(recipe: Recipe) -> str:
+    """How many steps each budget takes, in a line of its own those of an encoder that is trained."""
+    experiments = [recipe.at(budget) for budget in get_args(Budget)]
+    lines = {
+        "": [at.training.steps for at in experiments if at.training],
+        "encoder: ": [at.encoder.steps for at in experiments if at.encoder and at.encoder.steps],
+    }
+    last = "{:,}" if recipe.steps_published else "– ({:,})"
+    told = [what + f"{{:,}}, {{:,}}, {last}".format(*steps) for what, steps in lines.items() if steps]
+    return "\n".join(told) or "no training"
 
 
 def run_recipe(
@@ -58,20 +71,25 @@ def run_recipe(
 
     Args:
         name: a recipe, see `nopal recipes`, or a sweep over some of them
-        budget: demo takes minutes, hour about an hour on two cores, published what the paper took
+        budget: demo takes minutes; hour a quarter of an hour to two hours on two cores, sinusoids less (where an
+            encoder is trained, most of it is for that, which --encoder saves);
+            published what the paper took (30,000 steps where it doesn't say)
         seed: of clustering, weights and tasks
         seeds: train as many seeds together, from `seed` on, each in a folder of its own
         rounds: more than 1: embed again with the learner's network, cluster again, meta-train again; a folder and a
             record each
         steps: meta-training steps, in place of the budget's
         partitions: how many times to cluster, in place of the published number
-        out: the run folder; runs/NAME-BUDGET-SEED by default, and OUT-SEED where there are several seeds
+        out: the run folder; runs/NAME-BUDGET-SEED by default, or with rounds runs/NAME-BUDGET-SEED-rounds; OUT-SEED
+            where there are several seeds; of a sweep the folder of its run folders
         results: folder for the record
         episodes: test tasks for each difficulty
         encoder: the file of an encoder that was fitted before, such as one that took hours, in place of a new one
-        data: a file of `nopal poses render`, for recipes of poses; rendered from pascal3d_cad.zip by default
-        validation: train without the part that is held back and judge on it, to choose hyper-parameters
-        anneal: let meta-training steps shrink to nothing along half a cosine; not as published
+        data: a file of `nopal poses render`, for recipes of poses; by default poses.npz of the folder of data sets or,
+            where there is none, its pascal3d_cad.zip, rendered once
+        validation: train without the part that is held back and judge on it in place of the test, to choose
+            hyper-parameters
+        anneal: let meta-training steps shrink to nothing along half a cosine, for long runs; not as published
         resume: go on with an interrupted run
         together: several processes
     """

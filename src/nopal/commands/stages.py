@@ -35,7 +35,8 @@ def encode(
     """Turn images into vectors: OUT gets the images and vectors, and the encoder is kept beside it.
 
     Args:
-        source: a folder of images, an .npz file, or glyphs, omniglot, omniglot-background, mini-imagenet, mnist
+        source: a folder of images, an .npz file, or glyphs, omniglot, omniglot-background, omniglot-nme,
+            omniglot-nme-validation, mini-imagenet, mnist
         out: the .npz file to write, with X (images), Y (labels, where there are any) and Z (vectors)
         split: which part of a named data set
         encoder: what turns an image into a vector
@@ -143,10 +144,10 @@ def train(
         source: the images that were encoded: a folder, an .npz file, or a data set by name
         partitions: the file of `nopal partition`, or the word labels for tasks from human labels
         out: the run folder
-        learner: which learner, and its options
+        learner: which learner; a MAML tells at most training.way classes apart
         training: how to meta-train
         split: which part of a named data set
-        size: resize a folder's images to this many pixels a side
+        size: resize a folder's images to this many pixels a side, as they were when they were encoded
         every: steps between checkpoints and log lines
         resume: go on from the last checkpoint in OUT
         together: several processes

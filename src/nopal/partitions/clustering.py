@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +47,7 @@ def from_kmeans(
     read in blocks, and so are any where `rows_at_once` says so; see `fit_kmeans_streamed`. `watch` is told of how many
     clusterings so many are done.
 
-    Raises `NopalError` for partitions that are never accepted, and where `fit_kmeans` does.
+    Raises `NopalError` for partitions that are never accepted or never could be, and where `fit_kmeans` does.
     """
     if partitions < 1 or repeats < 1:
         raise NopalError(f"{partitions} partitions by {repeats} repeats were asked for; expected at least 1 of each.")
@@ -54,6 +55,11 @@ def from_kmeans(
         raise NopalError(
             f"The least number of members is {min_members} and the share of clusters to be kept {min_kept}; expected 0 "
             "or more, and from 0 to below 1."
+        )
+    if min_kept > 0 and (math.floor(min_kept * clusters) + 1) * min_members > len(z):
+        raise NopalError(
+            f"More than {min_kept * clusters:g} of {clusters} clusters shall have {min_members} members, but there are "
+            f"only {len(z)} vectors; ask for fewer clusters, or lower min_members or min_kept."
         )
     fit: Callable[..., KMeans] = fit_kmeans
     if rows_at_once is not None or (isinstance(z, np.memmap) and z.nbytes > IN_MEMORY):

@@ -6,7 +6,7 @@ from typing import Literal
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float32, Int16, Int64, Key
+from jaxtyping import Array, Float, Float32, Int8, Int16, Int64, Key
 
 from nopal.errors import NopalError
 from nopal.partitions.partition import Partitions
@@ -36,7 +36,7 @@ def from_hyperplanes(
     until both its sides have `10 * min_members` rows, not counting those nearer than `margin`. A partition takes m of
     them, drawn again until at least `way` cells have `min_members` rows; rows within any margin are left out.
     Published: R shots and queries together as `min_members`, margin 1.2 and 2400 partitions on ACAI. It needs
-    two bytes for each row and split.
+    a byte for each row and split, beside the two of each row and partition.
 
     With the unit "spread" margin and reach are in units of the vectors' spread, the root of the mean variance of a
     dimension, and the points are about their mean: what suits one embedding then suits another of any scale.
@@ -54,14 +54,19 @@ def from_hyperplanes(
         raise NopalError(f"{splits} hyperplanes were asked for; {way} cells need at least {cuts}.")
     if not (margin >= 0 and reach >= 0):
         raise NopalError(f"The margin is {margin} and the reach {reach}; expected numbers from 0 on.")
+    if n < 2 * EACH_SIDE * min_members:
+        raise NopalError(
+            f"There are {n} vectors, but each side of a hyperplane needs {EACH_SIDE * min_members}, {EACH_SIDE} times "
+            "min_members; give more vectors or lower min_members."
+        )
     random = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     scale = mean_and_spread(z) if unit == "spread" else (np.zeros(z.shape[1], np.float32), 1.0)
-    above, outside = _splits(z, splits, margin, reach, EACH_SIDE * min_members, retries, random, scale)
+    sides = _splits(z, splits, margin, reach, EACH_SIDE * min_members, retries, random, scale)
     assignments = np.empty((partitions, n), np.int16)
     for cells in assignments:
         most = 0
         for _ in range(retries + 1):
-            cells[:] = _cells(above, outside, random.choice(splits, cuts, replace=False))
+            cells[:] = _cells(sides, random.choice(splits, cuts, replace=False))
             kept = int((np.bincount(cells[cells >= 0], minlength=1) >= min_members).sum())
             most = max(most, kept)
             if kept >= way:
@@ -94,29 +99,31 @@ def _splits(
     retries: int,
     random: np.random.Generator,
     scale: tuple[Float32[np.ndarray, "d"], float],
-) -> tuple[Bool[np.ndarray, "splits n"], Bool[np.ndarray, "splits n"]]:
-    """Whether each row is above each hyperplane, and whether it is outside its margin; `scale` is where rows are
-    measured from, and in what unit."""
+) -> Int8[np.ndarray, "splits n"]:
+    """The side of each hyperplane on which each row is: 1 above, 0 below, -1 within the margin; `scale` is where rows
+    are measured from, and in what unit."""
     origin, unit = scale
-    above, outside = np.empty((2, splits, len(z)), bool)
+    sides = np.empty((splits, len(z)), np.int8)
     todo = np.arange(splits)
     for _ in range(retries + 1):
         normals, points = random.uniform(-1, 1, (2, len(todo), z.shape[1])).astype(np.float32)
         normals /= np.linalg.norm(normals, axis=1, keepdims=True)
         offsets = reach * np.sum(points * normals, 1)
+        high, low = np.zeros((2, len(todo)), int)
         for begin in range(0, len(z), ROWS):
             some = slice(begin, begin + ROWS)
             distance = normals @ ((np.asarray(z[some], np.float32) - origin) / unit).T - offsets[:, None]
             if not np.isfinite(distance).all():
                 bad = begin + np.flatnonzero(~np.isfinite(distance).all(0))[0]
                 raise NopalError(f"Vector {bad} (counted from 0) is NaN or infinite; leave such vectors out.")
-            above[todo, some], outside[todo, some] = distance > 0, abs(distance) >= margin
+            above, outside = distance > 0, abs(distance) >= margin
+            high += np.count_nonzero(above & outside, axis=1)
+            low += np.count_nonzero(outside & ~above, axis=1)
+            sides[todo, some] = np.where(outside, above, np.int8(-1))
         typical = np.median(abs(distance))
-        high = _count(above[todo] & outside[todo])
-        low = _count(outside[todo]) - high
         todo = todo[(high < least) | (low < least)]
         if not len(todo):
-            return above, outside
+            return sides
     raise NopalError(
         f"After {retries} retries {len(todo)} of {splits} hyperplanes have fewer than {least} of the {len(z)} vectors "
         f"on one side, outside a margin of {margin:g}; half of the vectors lie nearer than {typical:.2g} to a "
@@ -139,17 +146,11 @@ def mean_and_spread(z: Float[Array | np.ndarray, "n d"]) -> tuple[Float32[np.nda
     return (first + mean).astype(np.float32), spread
 
 
-def _count(those: Bool[np.ndarray, "splits n"]) -> Int64[np.ndarray, "splits"]:
-    return np.count_nonzero(those, axis=1)
-
-
-def _cells(
-    above: Bool[np.ndarray, "splits n"], outside: Bool[np.ndarray, "splits n"], chosen: Int64[np.ndarray, "m"]
-) -> Int16[np.ndarray, "n"]:
+def _cells(sides: Int8[np.ndarray, "splits n"], chosen: Int64[np.ndarray, "m"]) -> Int16[np.ndarray, "n"]:
     """The cell of each row, whose binary digits are its sides; -1 within any margin."""
-    cell = np.zeros(above.shape[1], np.int16)
-    kept = outside[chosen[0]].copy()
+    cell = np.zeros(sides.shape[1], np.int16)
+    kept = np.ones(sides.shape[1], bool)
     for split in chosen:
-        cell += cell + above[split]
-        kept &= outside[split]
+        cell += cell + (sides[split] > 0)
+        kept &= sides[split] >= 0
     return np.where(kept, cell, np.int16(-1))

@@ -195,13 +195,15 @@ def write_report(paths: Sequence[Path], out: Path) -> None:
 
 
 def _clusters(name: str, run: RunFolder) -> Section:
-    """What the partitions are like that a run made."""
-    made = Partitions.load(run.path / "partitions.npz")
+    """What the partitions are like that a run made, as far as its tasks use them."""
+    made, training = Partitions.load(run.path / "partitions.npz"), options_of(run)[1]
+    members = training.shot + training.query
     parts: list[str | Markup | Picture] = []
     if (run.path / "clusters.png").exists():
         drawn = f"Some clusters of the first partition of {name}."
         parts.append(Picture(_picture(run.path / "clusters.png"), drawn, f"{drawn} The number is that of members."))
-    return Section(f"The clusters of {name}", [*parts, summaries_table(summarise(made))])
+    parts.append(f"Clusters with at least {members} members count, as many as a task takes of each.")
+    return Section(f"The clusters of {name}", [*parts, summaries_table(summarise(made, members))])
 
 
 def _encoder_alone(path: Path) -> Path | None:

@@ -42,7 +42,8 @@ from nopal.training import Tasks, initial_state, train
 
 
 def cluster(vectors: Float[np.ndarray, "n d"] | Float[Array, "n d"], options: PartitionOptions) -> Partitions:
-    """Partitions as `options` say."""
+    """Partitions as `options` say; raises `NopalError` for those that have no meaning for this way to divide."""
+    check_meaning(options)
     options, key = options.for_images(len(vectors)), key_of(options.seed)
     clusters: int = options.clusters  # type: ignore[assignment]
     if options.how == "random":
@@ -75,6 +76,24 @@ def cluster(vectors: Float[np.ndarray, "n d"] | Float[Array, "n d"], options: Pa
             key=key,
             watch=watch,
         )
+
+
+def check_meaning(options: PartitionOptions) -> None:
+    """Raises `NopalError` for a choice that belongs to another way to divide vectors."""
+    plain = PartitionOptions()
+    ways = {
+        "margin": "hyperplanes",
+        "reach": "hyperplanes",
+        "unit": "hyperplanes",
+        "min_kept": "kmeans",
+        "repeats": "kmeans",
+    }
+    for name, how in ways.items():
+        if options.how != how and getattr(options, name) != getattr(plain, name):
+            raise NopalError(
+                f"The choice {name} is {getattr(options, name)}, which means nothing where vectors are divided by "
+                f"{options.how}; leave it out, or divide them by {how}."
+            )
 
 
 def begin_run(

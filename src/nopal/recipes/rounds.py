@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +72,19 @@ def of_round(recipe: Recipe, number: int) -> Recipe:
     if number == 1:
         return recipe
     name, title = f"{recipe.name}-round-{number}", f"{recipe.title}, round {number}"
-    return dataclasses.replace(recipe, name=name, title=title, published={}, note="not in the paper")
+    note = f"not in the paper: clusters what the network of round {number - 1} makes of the images"
+    return dataclasses.replace(recipe, name=name, title=title, published={}, note=note)
 
 
 def first_round(name: str) -> str:
     """The name of the recipe of which a row of this name is a round."""
     return re.sub(r"-round-\d+$", "", name)
+
+
+def rounds_of(recipe: Recipe, names: Iterable[str]) -> list[Recipe]:
+    """The rounds of a recipe that are among these names, in their order, the first left out."""
+    later = {name for name in names if first_round(name) == recipe.name != name}
+    return [of_round(recipe, number) for number in sorted(int(name.rpartition("-")[2]) for name in later)]
 
 
 def meta_learned_encoder(folder: Path, images: ImageSet, data: str) -> MetaLearned:

@@ -26,6 +26,7 @@ from nopal.recipes.options import EncoderOptions, Experiment, FromScratchOptions
 from nopal.recipes.pipeline import begin_run, meta_train
 from nopal.recipes.predicting import PICTURE, draw_predictions
 from nopal.recipes.recipe import Budget, Difficulty, Recipe, name_of_difficulty
+from nopal.recipes.sources import NAMED
 from nopal.recipes.task_options import PoseTasks, SinusoidTasks
 from nopal.recipes.task_sources import OWN, VALIDATION, ImageTasks, TaskSource, open_tasks, recipe_data
 from nopal.runs import Stopwatch, check_writable, make_record, write_record
@@ -87,6 +88,8 @@ def open_recipe(
 ) -> tuple[Recipe, TaskSource]:
     """The tasks of a recipe. On data of a person the recipe says so, and has no published numbers."""
     source = open_tasks(recipe.data, experiment, given, data)
+    if given and isinstance(source, ImageTasks):
+        check_origin(given, recipe, len(source.splits.train))
     if source.own:
         name = Path(source.own.get("source") or source.own.get("pickles", ["unnamed"])[0]).stem
         told, held_back = recipe_data(recipe.data), VALIDATION if recipe.data.endswith(VALIDATION) else ""
@@ -214,6 +217,18 @@ def given_encoder(recipe: Recipe, path: Path) -> Encoder:
                     "made as the recipe says, whatever its steps."
                 )
     return given
+
+
+def check_origin(given: Encoder, recipe: Recipe, images: int) -> None:
+    """Raises `NopalError` for an encoder that was fitted on other images than the recipe's, as far as it knows: on
+    other data, or on another number of them."""
+    made, data = given.made, recipe_data(recipe.data)
+    if made["images"] != images or (made["data"] in NAMED and made["data"] != data):
+        raise NopalError(
+            f"The encoder was fitted on {made['images']:,} images of {made['data'] or 'unnamed data'}, but "
+            f"{recipe.name} asks for one of the {images:,} for meta-training of {data}; give such a one, or go step by "
+            "step with nopal encode, partition and train."
+        )
 
 
 def prepare(

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from nopal.errors import NopalError
 from nopal.recipes.recipe import Difficulty, Published, Recipe, name_of_difficulty
-from nopal.recipes.rounds import first_round
+from nopal.recipes.rounds import first_round, rounds_of
 from nopal.recipes.running import RECIPES
 from nopal.recipes.stepping import read_steps
 from nopal.recipes.sweeps import sweeps_of
@@ -32,7 +32,12 @@ from nopal.runs.files import write_text
 INTRO = (
     "Made by `nopal table` from the records of real runs: every number is what a run measured, at the budget that its "
     "row states. Where that is far from the published budget, so may the number be, in either direction: only rows at "
-    "the published budget, and not annealed, are reproductions. A dash stands where a published row was not run here."
+    "the published budget, and not annealed, are reproductions. A dash stands where a published row was not run here. "
+    "What names of rows mean: (W) and (A) are meta-regularisation of the encoder's weights or of its activations, of "
+    "strength beta; CNP is a conditional neural process, TAML a MAML whose initial weights shall prefer no task; an "
+    "oracle is trained on human labels; ACAI and BiGAN are encoders that need none (an autoencoder, a generative "
+    "adversarial network); nme means tasks that are not mutually exclusive, so that one function could solve them all; "
+    "a circle is an angle regressed as a point on one; variants are warped shapes of the training objects."
 )
 SWEEP = (
     "Dots are measured, with their 95% intervals over test tasks (of several seeds, with the standard deviation "
@@ -78,7 +83,8 @@ def _below(
     """What stands below the table of a data set: remarks on rows that were run, what their differences come from and,
     beside the page `out`, a picture of all, one of each sweep, and of the scores by test steps."""
     own = {record["recipe"] for record in records if record["data"] == data}
-    blocks = ["\n".join(_remark(recipe) for recipe in RECIPES.values() if recipe.note and recipe.name in own)]
+    rows = [row for recipe in RECIPES.values() for row in (recipe, *rounds_of(recipe, own))]
+    blocks = ["\n".join(_remark(row) for row in rows if row.note and row.name in own)]
 
     def drawn(figure: Figure, name: str, words: str) -> list[str]:
         if out is None:
@@ -88,8 +94,8 @@ def _below(
         return [f"![{words}]({picture.name})"]
 
     of_data = [line for line in lines if line["data"] == data]
-    if rows := rows_over_seeds(of_data):
-        blocks += drawn(comparison_figure(rows), data, f"Measured and published on {data}")
+    if measured := rows_over_seeds(of_data):
+        blocks += drawn(comparison_figure(measured), data, f"Measured and published on {data}")
     if ablation := ablation_table(of_data):
         blocks += ["### Where the gain comes from", ABLATION, ablation]
     for sweep, figure in sweeps_of(data, records) if out else ():
@@ -116,7 +122,8 @@ def _in_order(data: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if not own and recipe.published and recipe.data == data:
             own = [_published_only(recipe.name, recipe.title, data, recipe.published)]
         lines += own
-        lines += [record for record in records if first_round(record["recipe"]) == recipe.name != record["recipe"]]
+        later = [record for record in records if first_round(record["recipe"]) == recipe.name != record["recipe"]]
+        lines += sorted(later, key=lambda record: (record["recipe"], *budget_order(record)))
     lines += [record for record in records if first_round(record["recipe"]) not in RECIPES]
     return lines
 
