@@ -92,7 +92,8 @@ def from_kmeans(
         raise NopalError(
             f"After {retries} retries {len(todo)} of {partitions} partitions have too few large clusters: at most "
             f"{kept[refused].max()} of {clusters} have at least {min_members} members, expected more than "
-            f"{min_kept * clusters:g}; ask for fewer clusters, or lower min_members or min_kept."
+            f"{min_kept * clusters:g}; ask for fewer clusters, or lower min_members or min_kept (in a recipe, which "
+            "fixes these: give another encoder)."
         )
     made = {
         "how": "k-means",

@@ -74,7 +74,8 @@ def from_hyperplanes(
         else:
             raise NopalError(
                 f"After {retries} retries a partition has at most {most} cells with {min_members} of the {n} vectors, "
-                f"expected {way}; lower the way (--clusters), min_members or the margin, which is {margin:g}."
+                f"expected {way}; lower the way (--clusters), min_members or the margin, which is {margin:g} (in a "
+                "recipe, which fixes these: give another encoder)."
             )
     made = {
         "how": "hyperplanes",
@@ -127,7 +128,7 @@ def _splits(
     raise NopalError(
         f"After {retries} retries {len(todo)} of {splits} hyperplanes have fewer than {least} of the {len(z)} vectors "
         f"on one side, outside a margin of {margin:g}; half of the vectors lie nearer than {typical:.2g} to a "
-        "hyperplane: lower the margin, reach or min_members."
+        "hyperplane: lower the margin, reach or min_members (in a recipe, which fixes these: give another encoder)."
     )
 
 
