@@ -117,20 +117,23 @@ class Table:
         self, short: str, title: str, encoder: EncoderOptions, *, pixels: bool = False, **notes: str
     ) -> tuple[Recipe, ...]:
         """Everything that is done with one embedding; pixels are exempt from the published rule of acceptance. `knn`,
-        `maml` and `protonet` among `notes` are remarks on these rows."""
+        `mlp`, `maml` and `protonet` among `notes` are remarks on these rows."""
         matching = ClusterMatchingOptions(self.clusters)
         for_maml = self.clustering() if pixels else self.clustering(7, 0.75)
         for_protonet = self.clustering() if pixels else self.clustering(16, 0.8, repeats=3)
-        shared = [] if pixels else ["one encoder serves all rows on it: give its file by --encoder"]
-        of_knn = "; ".join(([notes["knn"]] if "knn" in notes else []) + shared)
+        shared = "" if pixels else "one encoder serves all rows on it: give its file by --encoder"
+
+        def remark(row: str, *others: str) -> str:
+            return "; ".join(part for part in (*others, notes.get(row, "")) if part)
+
         return (
-            self.row(f"{short}-knn", f"kNN on {title}", Experiment(NEIGHBOURS, encoder), of_knn),
+            self.row(f"{short}-knn", f"kNN on {title}", Experiment(NEIGHBOURS, encoder), remark("knn", shared)),
             self.row(f"{short}-linear", f"linear on {title}", Experiment(LINEAR, encoder)),
             self.row(
                 f"{short}-mlp",
                 f"MLP with dropout on {title}",
                 Experiment(MLP, encoder),
-                "epochs chosen on meta-validation; the published one stops by the test labels",
+                remark("mlp", "epochs chosen on meta-validation, where the published one stops by the test labels"),
             ),
             self.row(
                 f"{short}-mlp-published-leak",
@@ -144,13 +147,13 @@ class Table:
                 f"{short}-cactus-maml",
                 f"CACTUs-MAML on {title}",
                 Experiment(MAML, encoder, for_maml, self.maml_training),
-                notes.get("maml", ""),
+                remark("maml"),
             ),
             self.row(
                 f"{short}-cactus-protonet",
                 f"CACTUs-ProtoNets on {title}",
                 Experiment(PROTONET, encoder, for_protonet, self.protonet_training),
-                notes.get("protonet", ""),
+                remark("protonet"),
             ),
         )
 
