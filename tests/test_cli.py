@@ -327,3 +327,12 @@ def test_difficulties() -> None:
     for text in ("5", "5x", "x5", "5 x 1", "-5x1"):
         with pytest.raises(nopal.NopalError, match="is no difficulty"):
             parse_difficulty(text)
+
+
+def test_a_number_of_tasks_that_makes_no_sense_is_refused_before_a_folder_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NOPAL_TASKS_AT_ONCE", "many")
+    assert run(["run", "sinusoids-maml", "--steps", "1", "--out", str(tmp_path / "run")]) == 2
+    assert "NOPAL_TASKS_AT_ONCE is 'many'; expected a whole number" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

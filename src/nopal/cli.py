@@ -15,6 +15,7 @@ from nopal.commands.practice import demo, fit, predict
 from nopal.commands.rows import recipes, run_recipe, table
 from nopal.commands.stages import encode, evaluate, partition, report, train
 from nopal.errors import NopalError
+from nopal.mapping import tasks_at_once
 from nopal.runs import Interrupted
 
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -40,6 +41,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     the shell expects after a signal."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        tasks_at_once()  # before any folder is begun
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
             prog="nopal",

@@ -168,13 +168,14 @@ def _groups(tasks: int, devices: int, at_once: int | None, written: int) -> Int[
     if at_once is not None and at_once < 1:
         raise NopalError(f"The tasks taken at once are {at_once}; expected at least 1, or None for the default.")
     share = -(-tasks // devices)
-    rows = -(-share // min(at_once or _asked() or max(_room() // max(written, 1), 1), share))
+    rows = -(-share // min(at_once or tasks_at_once() or max(_room() // max(written, 1), 1), share))
     first = jnp.arange(rows * -(-share // rows), dtype=jnp.int32).reshape(rows, -1)
     return first if devices == 1 else first + first.size * jax.lax.axis_index(AXIS)
 
 
-def _asked() -> int | None:
-    """Tasks that the user wants a device to take together, wherever a program does not say."""
+def tasks_at_once() -> int | None:
+    """Tasks that a device shall take together by the environment, wherever a program does not say; raises `NopalError`
+    for what is no number of them."""
     asked = os.environ.get(AT_ONCE)
     if not asked:
         return None
