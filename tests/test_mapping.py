@@ -67,8 +67,8 @@ def test_more_tasks_than_are_taken_at_once():
     assert stack.tolist() == list(range(131))
 
 
-def groups_of(at_once):
-    """How many tasks are taken together where there are six, each of which writes more than a cache holds."""
+def three_together(at_once):
+    """Whether three tasks of six are taken together, each of which writes more than a cache holds."""
     return str(jax.make_jaxpr(lambda: call(map_over_tasks, 6, 1, at_once, much))()).count("f32[3,1024,1024]") > 0
 
 
@@ -77,10 +77,10 @@ def much(arrays, task):
 
 
 def test_the_environment_takes_the_place_of_the_default(monkeypatch):
-    assert not groups_of(None)
+    assert not three_together(None)
     monkeypatch.setenv(AT_ONCE, "3")
-    assert groups_of(None)
-    assert not groups_of(1)
+    assert three_together(None)
+    assert not three_together(1)
 
 
 @pytest.mark.parametrize("asked", ["0", "-1", "all", "1.5"])
