@@ -20,6 +20,7 @@ from nopal.recipes.baseline_options import (
     LogisticOptions,
     NearestNeighbourOptions,
 )
+from nopal.recipes.given import given_encoder
 from nopal.recipes.options import (
     EncoderOptions,
     Experiment,
@@ -29,7 +30,7 @@ from nopal.recipes.options import (
     TrainingOptions,
 )
 from nopal.recipes.recipe import Published, Recipe
-from nopal.recipes.running import RECIPES, annealed, find_recipe, given_encoder, prepare, run_recipe
+from nopal.recipes.running import RECIPES, annealed, find_recipe, prepare, run_recipe
 from nopal.recipes.sources import NAMED
 from nopal.recipes.task_sources import open_tasks
 from nopal.runs import read_records

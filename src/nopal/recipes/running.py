@@ -11,7 +11,7 @@ from rich.console import Console
 
 from nopal.data.images import Splits
 from nopal.distributed import from_first
-from nopal.encoders import Encoder, load_encoder
+from nopal.encoders import Encoder
 from nopal.errors import NopalError
 from nopal.evaluation import Scores, check_episodes
 from nopal.learners.learner import Learner
@@ -20,13 +20,13 @@ from nopal.recipes import memorising, mnist, omniglot, poses, sinusoids
 from nopal.recipes.baseline_options import BaselineOptions, ClusterMatchingOptions, FineTunedEncoderOptions
 from nopal.recipes.baselines import Chosen
 from nopal.recipes.encoding import fit_encoder, is_trained
+from nopal.recipes.given import check_origin, given_encoder
 from nopal.recipes.loading import key_of
 from nopal.recipes.measuring import EVALUATION_SEED, METER_TASKS, TasksAt, as_score, labelled, measure
 from nopal.recipes.options import EncoderOptions, Experiment, FromScratchOptions, to_plain
 from nopal.recipes.pipeline import begin_run, meta_train
 from nopal.recipes.predicting import PICTURE, draw_predictions
 from nopal.recipes.recipe import Budget, Difficulty, Recipe, name_of_difficulty
-from nopal.recipes.sources import NAMED
 from nopal.recipes.task_options import PoseTasks, SinusoidTasks
 from nopal.recipes.task_sources import OWN, VALIDATION, ImageTasks, TaskSource, open_tasks, recipe_data
 from nopal.runs import Stopwatch, check_writable, make_record, write_record
@@ -199,36 +199,6 @@ def batches_of(recipe: Recipe, experiment: Experiment) -> tuple[int, int] | None
     if not own or not published or own.tasks_per_step == published.tasks_per_step:
         return None
     return own.tasks_per_step, published.tasks_per_step
-
-
-def given_encoder(recipe: Recipe, path: Path) -> Encoder:
-    """The encoder of a file; raises `NopalError` where the recipe asks for none, for another kind or for one that is
-    made otherwise; numbers of steps may differ."""
-    given, options = load_encoder(path), recipe.experiment.encoder
-    asked = options.name.partition("_")[0] if options else "none"
-    if given.made["encoder"].lower() != asked:
-        raise NopalError(f"{path} holds the encoder {given.made['encoder']}, but {recipe.name} asks for {asked}.")
-    if options and options.training:
-        for name, value in dataclasses.asdict(options.training).items():
-            found = given.made["options"].get(name, value)
-            if found != value and name != "steps":
-                raise NopalError(
-                    f"The encoder in {path} has {name} = {found}, but {recipe.name} asks for {value}; give one that is "
-                    "made as the recipe says, whatever its steps."
-                )
-    return given
-
-
-def check_origin(given: Encoder, recipe: Recipe, images: int) -> None:
-    """Raises `NopalError` for an encoder that was fitted on other images than the recipe's, as far as it knows: on
-    other data, or on another number of them."""
-    made, data = given.made, recipe_data(recipe.data)
-    if made["images"] != images or (made["data"] in NAMED and made["data"] != data):
-        raise NopalError(
-            f"The encoder was fitted on {made['images']:,} images of {made['data'] or 'unnamed data'}, but "
-            f"{recipe.name} asks for one of the {images:,} for meta-training of {data}; give such a one, or go step by "
-            "step with nopal encode, partition and train."
-        )
 
 
 def prepare(
