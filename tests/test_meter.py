@@ -90,6 +90,38 @@ def test_neighbours_have_nothing_but_the_support_set():
     np.testing.assert_allclose(reading.shuffled.mean(), 1 / 3, atol=0.06)
 
 
+def test_who_reads_labels_alone_does_not_memorise_although_shuffling_them_does_no_harm():
+    class Levels(eqx.Module):
+        """A number for each task, which is the label of all its inputs."""
+
+        target: Gaussian = eqx.field(static=True, default=Gaussian(1))
+
+        def sample(self, key):
+            x, y = jnp.zeros((2, 1)), jnp.full((2, 1), jax.random.normal(key))
+            return Episode(Examples(x, y, self.target), Examples(x, y, self.target))
+
+    class Mean(Learner):
+        def adapt(self, support, *, key=None, steps=None):
+            return lambda x: jnp.full((len(x), 1), 0.0 if support is None else support.y.mean())
+
+    reading = read(Mean(), Levels(), episodes=100)
+    assert (reading.reliance, reading.high, reading.memorising) == (0.0, 0.0, False)
+
+
+def test_who_does_well_before_adapting_has_memorised_whatever_adaptation_spoils():
+    class Unlearns(Says):
+        """Adapts to places, which say nothing of the queries of other tasks, and is wrong here and there then."""
+
+        def adapt(self, support, *, key=None, steps=None):
+            says = super().adapt(support)
+            places = 0.0 if support is None else support.x[:, 0].mean()
+            return lambda x: jnp.where(x[:1, :1] + places > -3, says(x), -says(x))
+
+    reading = read(Unlearns(), Flags(), episodes=100)
+    assert reading.means()["before"] > reading.means()["right"] > reading.guess
+    assert reading.memorising
+
+
 def test_squared_errors_by_hand():
     reading = read(Share(0.5), Slopes(), episodes=300)
     # Labels are 2 and -2; right predictions are 1 off, those with the wrong slope 3.

@@ -178,6 +178,28 @@ def test_annealed_steps_shrink_to_nothing_along_half_a_cosine():
         np.testing.assert_allclose(update["w"], -share * (0.1 + 0.5 * 2.0), rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("decay", ["times_rate", "per_step"])
+def test_scales_of_drawn_weights_do_not_decay(decay):
+    """With no gradient nothing but decay moves anything."""
+    parameters = eqx.filter(MeanField(MLP(2, 1, hidden=(), key=jax.random.key(0))), eqx.is_inexact_array)
+    parameters = {"encoder": parameters}
+    optimiser = make_optimiser(0.1, weight_decay=0.5, decay=decay)
+    nothing = jax.tree.map(jnp.zeros_like, parameters)
+    update, _ = optimiser.update(nothing, optimiser.init(parameters), parameters)
+    found = update["encoder"]
+    np.testing.assert_array_equal(found.rho.layers[0].kernel, 0)
+    share = 0.05 if decay == "times_rate" else 0.5
+    np.testing.assert_allclose(
+        found.mean.layers[0].kernel, -share * parameters["encoder"].mean.layers[0].kernel, rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("weight_decay", [-1.0, float("nan"), float("inf")])
+def test_weights_that_would_grow_are_refused(weight_decay):
+    with pytest.raises(NopalError, match=r"The weight decay is .*; expected a number from 0 on"):
+        make_optimiser(weight_decay=weight_decay)
+
+
 def test_there_is_a_step_to_anneal_over():
     with pytest.raises(NopalError, match="annealed over 0 steps; expected at least 1"):
         make_optimiser(anneal=0)

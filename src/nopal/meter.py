@@ -21,7 +21,7 @@ from nopal.tasks.target import Categorical
 from nopal.training import Tasks
 
 MEMORISING = 0.1
-"""A learner whose reliance is below this for all its interval, and yet far better than chance, counts as memorising."""
+"""A learner counts as memorising that would lose at most this share of its gain without its support set."""
 RESAMPLES = 1000
 
 Values = Float[np.ndarray, "tasks"]
@@ -48,11 +48,9 @@ class Reading:
     reliance: float | None
     low: float | None
     high: float | None
-
-    @property
-    def memorising(self) -> bool:
-        """Whether the learner certainly hardly looks at the support set, and yet is better than guessing."""
-        return self.high is not None and self.high < MEMORISING
+    memorising: bool
+    """whether the learner certainly needs no support set, and yet is better than guessing: it does as well before it
+    adapts, or both with labels shuffled (or more: its reliance) and with the support set of another task"""
 
     def as_dict(self) -> dict[str, Any]:
         """As a record holds it: mean scores, accuracies in percent."""
@@ -111,23 +109,30 @@ def read_meter(
     right, shuffled, foreign = (scores[name] for name in ("right", "shuffled", "foreign"))
     sign = 1 if target.metric == "accuracy" else -1
 
-    def gains(weights: Float[np.ndarray, "n tasks"]) -> list[Float[np.ndarray, "n"]]:
-        return [sign * (weights @ values - guesses(weights)) for values in (right, shuffled, foreign)]
+    def gain(values: Values, weights: Float[np.ndarray, "n tasks"]) -> Float[np.ndarray, "n"]:
+        return sign * (weights @ values - guesses(weights))
+
+    def lost(weights: Float[np.ndarray, "n tasks"], *without: Values) -> Float[np.ndarray, "n"]:
+        """The share of the gain that goes with what is missing, at least: of several, where most is kept."""
+        kept = np.max([gain(values, weights) for values in without], axis=0)
+        return np.clip(1 - kept / np.maximum(gain(right, weights), np.finfo(float).tiny), 0, 1)
+
+    def certain(values: Values) -> bool:
+        return bool(np.quantile(gain(values, draws), 0.025) > 0)
 
     draws = np.random.default_rng(0).multinomial(episodes, even[0], RESAMPLES) / episodes
-    resampled = gains(draws)
     reliance = low = high = None
-    if np.quantile(resampled[0], 0.025) > 0:
-        reliance = float(_reliance(*gains(even))[0])
-        low, high = map(float, np.quantile(_reliance(*resampled), (0.025, 0.975)))
-    return Reading(target.metric, right, scores.get("before"), shuffled, foreign, guess, reliance, low, high)
-
-
-def _reliance(
-    right: Float[np.ndarray, "n"], shuffled: Float[np.ndarray, "n"], foreign: Float[np.ndarray, "n"]
-) -> Float[np.ndarray, "n"]:
-    positive = np.maximum(right, np.finfo(float).tiny)
-    return np.clip(1 - np.maximum(shuffled, foreign) / positive, 0, 1)
+    memorising = False
+    if certain(right):
+        reliance = float(lost(even, shuffled, foreign)[0])
+        low, high = map(float, np.quantile(lost(draws, shuffled, foreign), (0.025, 0.975)))
+        # A learner that reads labels alone loses nothing by shuffling, but it does with another task's.
+        memorising = high < MEMORISING and float(lost(even, foreign)[0]) < MEMORISING
+    if "before" in scores and certain(scores["before"]):
+        memorising |= bool(np.quantile(lost(draws, scores["before"]), 0.975) < MEMORISING)
+    return Reading(
+        target.metric, right, scores.get("before"), shuffled, foreign, guess, reliance, low, high, memorising
+    )
 
 
 def predicts_before(learner: Learner, tasks: Tasks) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
@@ -121,17 +122,24 @@ def make_optimiser(
 
     Weights shrink apart from their gradients (Loshchilov and Hutter 2019, arXiv 1711.05101), every step by
     `weight_decay` times the rate ("times_rate", as in PyTorch and optax) or by `weight_decay` itself ("per_step", as in
-    TensorFlow's contrib package and so in the code of Yin et al. 2020, where 0.001 is 2.0 of the other kind).
+    TensorFlow's contrib package and so in the code of Yin et al. 2020, where 0.001 is 2.0 of the other kind). Scales of
+    weights that are drawn don't shrink: kept as their inverse softplus, they would grow to 0.69.
 
     For the parameters that the patterns `fresh` name, Adam begins anew in every step, as it does by accident in the
     sinusoid notebook of Yin et al.: each moves by the whole rate against the sign of its gradient, however small.
-    Raises `NopalError` where these patterns go together with a schedule, and for less than one step to anneal over.
+    Raises `NopalError` where these patterns go together with a schedule, for weights that would grow, and for less than
+    one step to anneal over.
 
     `anneal` lets all that moves weights fade to nothing over so many steps, along half a cosine (Loshchilov and Hutter
     2017, arXiv 1608.03983, without restarts; for meta-learning Antoniou et al. 2019, arXiv 1810.09502).
     """
     parts = [] if clip is None else [optax.clip(clip)]
-    adam = optax.adamw(rate, weight_decay=weight_decay) if weight_decay and decay == "times_rate" else optax.adam(rate)
+    if weight_decay is not None and not 0 <= weight_decay < math.inf:
+        raise NopalError(f"The weight decay is {weight_decay}; expected a number from 0 on.")
+    if weight_decay and decay == "times_rate":
+        adam = optax.adamw(rate, weight_decay=weight_decay, mask=_shrinking)
+    else:
+        adam = optax.adam(rate)
     if fresh:
         if callable(rate):
             raise NopalError("An Adam that begins anew in every step takes a fixed rate; give a number.")
@@ -144,12 +152,18 @@ def make_optimiser(
         adam = optax.partition({"anew": anew, "kept": adam}, kinds)
     parts.append(adam)
     if weight_decay and decay == "per_step":
-        parts.append(optax.add_decayed_weights(-weight_decay))
+        parts.append(optax.add_decayed_weights(-weight_decay, mask=_shrinking))
     if anneal is not None and anneal < 1:
         raise NopalError(f"Steps are to be annealed over {anneal} steps; expected at least 1.")
     if anneal is not None:
         parts.append(optax.scale_by_schedule(optax.cosine_decay_schedule(1.0, anneal)))
     return parts[0] if len(parts) == 1 else optax.chain(*parts)
+
+
+def _shrinking(parameters: PyTree) -> PyTree:
+    """Which parameters weight decay is for."""
+    scales, rest = split_parameters(parameters, ("*.rho.*",))
+    return eqx.combine(jax.tree.map(lambda _: False, scales), jax.tree.map(lambda _: True, rest))
 
 
 def initial_state(learner: MetaLearner, optimiser: optax.GradientTransformation) -> TrainState:

@@ -135,11 +135,48 @@ def test_broken_zips_are_named(put, damage):
         ("", r"train\.csv begins with None"),
         ("filename,label\nb.png,n1", r"b\.png, which .*train\.csv names, is not in .*images"),
         ("filename,label", r"train\.csv has 0 classes and 0 images"),
+        ("filename,label\na.png", r"train\.csv has a line without a filename or a label"),
+        ("filename,label\na.png,n1\na.png,n1", r"train\.csv names a file twice"),
+        ("filename,label\nc.png,n1", r"names c\.png, but .*images has images/(x|y)/c\.png and images/(x|y)/c\.png"),
+        ("filename,label\na\xe9.png,n1", r"train\.csv is no text"),
     ],
 )
 def test_lists_that_lead_nowhere(put, text, sentence):
-    put({"train.csv": text.encode(), "images/a.png": png(1)})
+    put({"train.csv": text.encode("latin1")} | {f"images/{name}.png": png(1) for name in ("a", "x/c", "y/c")})
     with pytest.raises(NopalError, match=sentence):
+        mini_imagenet.load(size=4)
+
+
+def test_a_list_beside_class_folders_tells_files_of_one_name_apart_by_their_folders(put):
+    for part, owners in PARTS.items():
+        names = [f"{owner}/{i}.png" for owner in owners for i in range(2)]
+        rows = "".join(f"{name[3:]},{name[:2]}\n" for name in names)
+        put({f"{part}/{n}": png(20 * int(n[1]) + int(n[3])) for n in names})
+        put({f"{part}.csv": b"filename,label\n" + rows.encode()})
+    splits = mini_imagenet.load(size=4)
+    assert splits.train.images[:, 0, 0, 0].tolist() == [20, 21, 40, 41]
+
+
+def test_a_class_of_two_parts_is_refused(put):
+    for part in PARTS:
+        put(in_class_folders(part))
+    root = put({f"test/n3/{i}.png": png(i) for i in range(2)})
+    for file in (root / "test" / "n4").iterdir():
+        file.unlink()
+    with pytest.raises(NopalError, match="The class n3 is in two parts"):
+        mini_imagenet.load(size=4)
+
+
+def test_a_zip_that_asks_for_a_password_is_named(put):
+    path = put(in_class_folders("train"), "train.zip") / "train.zip"
+    content = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # of every file, in its own header and in the list
+        at = content.find(mark)
+        while at >= 0:
+            content[at + flags] |= 1
+            at = content.find(mark, at + 1)
+    path.write_bytes(content)
+    with pytest.raises(NopalError, match=r"train\.zip is damaged .*password"):
         mini_imagenet.load(size=4)
 
 

@@ -290,6 +290,7 @@ def test_a_pattern_that_names_nothing_is_refused():
     [
         ({"inner_rate": 0.0}, "The inner rate is 0.0; expected a number above 0"),
         ({"inner_rate": float("nan")}, "The inner rate is nan"),
+        ({"inner_rate": float("inf")}, "The inner rate is inf"),
         ({"inner_steps": 0}, r"Inner steps are 0 \(training\)"),
         ({"test_steps": 0}, r"and 0 \(test\); expected at least 1"),
     ],

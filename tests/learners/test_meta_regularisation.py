@@ -207,11 +207,17 @@ def test_the_divergence_of_weights_counts_once_a_step_whatever_the_number_of_tas
     np.testing.assert_allclose(gradient.encoder.weights.rho.layers[0].kernel, expected, rtol=1e-5)
 
 
+def test_strength_and_draws_where_nothing_is_drawn_are_refused():
+    for choice in ({"beta": 1.0}, {"samples": 3}):
+        with pytest.raises(NopalError, match="the encoder draws nothing"):
+            MetaRegularised(network(2, 3), maml(), **choice)
+
+
 # When weights are drawn.
 
 
 @pytest.mark.parametrize(
-    ("draws", "varies", "differ"), [("step", False, False), ("task", True, False), ("call", True, True)]
+    ("draws", "varies", "differ"), [("step", False, False), ("task", True, False), ("call", False, True)]
 )
 def test_tasks_of_a_step_see_the_same_weights_or_different_ones(draws, varies, differ):
     learner = MetaRegularised(LINEAR, Reveal(jnp.ones(())), draws=draws)

@@ -197,6 +197,12 @@ def test_meaningless_options_are_refused(options, sentence):
         TAML(MAML(network(2)), **options)
 
 
+def test_one_task_a_step_has_no_inequality():
+    learner = TAML(MAML(network(2)), regulariser="theil")
+    with pytest.raises(NopalError, match="One task a step has no theil index; expected 2 tasks or more"):
+        learner.couple(jnp.ones((1, 1)))
+
+
 def test_entropies_need_classes():
     learner = TAML(MAML(network(1)), regulariser="entropy")
     with pytest.raises(NopalError, match=r"Entropies need classes, but this task predicts Gaussian\(dim=1"):

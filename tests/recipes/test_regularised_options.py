@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nopal.errors import NopalError
 from nopal.learners import (
     TAML,
     AttentiveNeuralProcess,
@@ -96,3 +97,10 @@ def test_features_of_images_are_the_images_of_the_head() -> None:
 def test_the_published_scale_is_that_of_its_inverse_softplus() -> None:
     learner = build(RegularisedOptions(CNP, FEATURES, scale=2e-22))
     np.testing.assert_allclose(learner.encoder.weights.rho.layers[0].kernel, np.log(2e-22), rtol=1e-5)
+
+
+def test_a_noise_that_there_is_not_is_refused() -> None:
+    options = RegularisedOptions()
+    object.__setattr__(options, "noise", "weigths")  # past the check of types, which users don't have
+    with pytest.raises(NopalError, match="The noise is 'weigths'; expected one of none, weights, activations"):
+        options.build((4,), Gaussian(1), jax.random.key(0))

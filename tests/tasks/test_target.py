@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from nopal.errors import NopalError
 from nopal.tasks.target import Categorical, Circular, Gaussian
 
 
@@ -24,6 +25,12 @@ def test_cross_entropy_of_huge_logits_is_finite():
 def test_accuracy_counts_the_most_probable_class_and_ties_go_to_the_smallest_label():
     logits = jnp.array([[0.0, 2.0, 1.0], [1.0, 1.0, 0.0], [1.0, 1.0, 0.0]])
     assert Categorical(3).score(logits, jnp.array([1, 0, 1])).tolist() == [1.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, math.inf, math.nan])
+def test_a_density_has_a_positive_width(scale):
+    with pytest.raises(NopalError, match="The standard deviation of the target is"):
+        Gaussian(1, scale)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5, 3.0])

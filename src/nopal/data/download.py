@@ -20,7 +20,8 @@ from nopal.atomic import written_beside
 from nopal.errors import NopalError
 
 Arrays = Mapping[str, Shaped[np.ndarray, "..."]]
-UNREADABLE = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)  # what damaged archives are met with
+# What damaged archives are met with; RuntimeError where they ask for a password.
+UNREADABLE = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def data_folder() -> Path:

@@ -3,6 +3,7 @@ photographs, 600 each."""
 
 from __future__ import annotations
 
+import collections
 import csv
 import functools
 import zipfile
@@ -43,11 +44,11 @@ def load(size: int = 84) -> Splits:
     (train, val, test) that is one of
 
     * `train.csv`, the list of Ravi and Larochelle (`filename,label`), beside `images.zip` or the folder `images`,
-    * `train.zip` or the folder `train`, with a folder of images for each class.
+    * `train.zip` or the folder `train`, with a folder of images for each class; a list beside it says which are meant.
 
     Images of another size are cut to a square and averaged. What was read is kept in the cache folder (1.3 GB). Raises
-    `NopalError` for files that are missing, damaged or incomplete. ImageNet's terms forbid to pass these images on, so
-    nothing is downloaded.
+    `NopalError` for files that are missing, damaged or incomplete, and for a class in two parts. ImageNet's terms
+    forbid to pass these images on, so nothing is downloaded.
     """
     checked_size(size)
     parts = []
@@ -57,6 +58,12 @@ def load(size: int = 84) -> Splits:
         read = functools.partial(_read, files, listed, classes, size)
         stored = cached(f"mini-imagenet-{part}-{size}", sources, read, compress=False)
         parts.append(ImageSet(stored["X"], stored["Y"], *(tuple(stored[n].tolist()) for n in ("classes", "files"))))
+    names = [name for images in parts for name in images.classes]
+    if twice := sorted(name for name in set(names) if names.count(name) > 1):
+        raise NopalError(
+            f"The class {twice[0]} is in two parts of {data_folder() / 'miniimagenet'}: tests need classes of "
+            "their own, so get a complete copy."
+        )
     return Splits(*parts)
 
 
@@ -65,7 +72,7 @@ def _find(part: str) -> tuple[_Files, Path | None]:
     folder = data_folder() / "miniimagenet"
     listed = folder / f"{part}.csv"
     has_list = listed.is_file()
-    files = _open(folder / ("images" if has_list else part))
+    files = (_open(folder / "images") if has_list else None) or _open(folder / part)
     if files is None:
         raise NopalError(
             f"{folder} holds neither {part}.zip nor a folder {part} nor {part}.csv with a folder of images: get "
@@ -118,16 +125,33 @@ def _sorted_into_folders(files: _Files) -> Iterable[tuple[str, str]]:
 
 def _listed(files: _Files, listed: Path) -> Iterable[tuple[str, str]]:
     """Class and name of every image in the list."""
-    of_file = {PurePosixPath(name).name: name for name in files.names}
-    with listed.open(newline="", encoding="utf-8") as lines:
-        reader = csv.DictReader(lines)
-        if not {"filename", "label"} <= set(reader.fieldnames or ()):
-            raise NopalError(f"{listed} begins with {reader.fieldnames}; expected the columns filename and label.")
-        wanted = [(line["label"], line["filename"]) for line in reader]
-    missing = [file for _, file in wanted if file not in of_file]
-    if missing:
-        raise NopalError(f"{missing[0]}, which {listed} names, is not in {files.path}: get a complete copy.")
-    return [(label, of_file[file]) for label, file in wanted]
+    try:
+        with listed.open(newline="", encoding="utf-8") as lines:
+            reader = csv.DictReader(lines)
+            if not {"filename", "label"} <= set(reader.fieldnames or ()):
+                raise NopalError(f"{listed} begins with {reader.fieldnames}; expected the columns filename and label.")
+            wanted = [(line["label"], line["filename"]) for line in reader]
+    except UnicodeDecodeError:
+        raise NopalError(f"{listed} is no text; expected a list with the columns filename and label.") from None
+    places = collections.defaultdict(list)
+    for name in files.names:
+        if _is_image(PurePosixPath(name)):
+            places[PurePosixPath(name).name].append(name)
+    found = []
+    for label, file in wanted:
+        if not (label and file):
+            raise NopalError(f"{listed} has a line without a filename or a label; get a complete copy.")
+        where = [name for name in places[file] if PurePosixPath(name).parent.name == label] or places[file]
+        if not where:
+            raise NopalError(f"{file}, which {listed} names, is not in {files.path}: get a complete copy.")
+        if len(where) > 1:
+            raise NopalError(
+                f"{listed} names {file}, but {files.path} has {where[0]} and {where[1]}; leave one of them."
+            )
+        found.append((label, where[0]))
+    if len(set(found)) < len(found):
+        raise NopalError(f"{listed} names a file twice; get a complete copy.")
+    return found
 
 
 def _is_image(path: PurePosixPath) -> bool:

@@ -67,7 +67,8 @@ class ConditionalNeuralProcess(MetaLearner):
     query's input.
 
     An empty support set has the mean 0. Nothing is adapted by gradients, so `steps` has no effect. Published for poses
-    (Yin et al. 2020, arXiv 1912.03820), on features of 64: `representation=100, summary=64, lift=16, deviation=0.05`.
+    (Yin et al. 2020, arXiv 1912.03820), on features of 64: `representation=100, summary=64, lift=16, deviation=0.05`,
+    and for meta-regularised activations `lift=32, decoder_deviation=0.05`.
     """
 
     points: PointEncoder
@@ -86,14 +87,15 @@ class ConditionalNeuralProcess(MetaLearner):
         summary: int | None = None,
         lift: int | None = None,
         deviation: float | None = None,
+        decoder_deviation: float | None = None,
         over_queries: OverQueries = "mean",
         key: PRNGKeyArray,
     ):
         """Inputs are vectors of `inputs` numbers; put an encoder before it for images (`MetaRegularised`).
 
-        `hidden` are the layers of both networks; kernels are drawn Glorot-uniform, or normal with the standard
-        `deviation`. The loss is the mean over queries or, as in the authors' sinusoids, the sum. Raises `NopalError`
-        for widths that are not positive.
+        `hidden` are the layers of both networks; kernels are drawn Glorot-uniform, or normal: before the decoder with
+        the standard `deviation`, those of the decoder with `decoder_deviation`. The loss is the mean over queries or,
+        as in the authors' sinusoids, the sum. Raises `NopalError` for widths that are not positive.
         """
         first, second, third = random.split(key, 3)
         self.points = PointEncoder(
@@ -105,7 +107,7 @@ class ConditionalNeuralProcess(MetaLearner):
             else MLP(representation, summary, hidden=(), deviation=deviation, key=second).layers[0]
         )
         width = inputs + (representation if summary is None else summary)
-        self.decoder = MLP(width, target.width, hidden=hidden, deviation=deviation, key=third)
+        self.decoder = MLP(width, target.width, hidden=hidden, deviation=decoder_deviation, key=third)
         check_choice("over_queries", over_queries, OverQueries)
         self.inputs, self.over_queries = inputs, over_queries
 

@@ -67,7 +67,7 @@ class MAML(NormalisingLearner):
     ):
         """Raises `NopalError` for a rate or a number of steps that is not positive, and for a pattern that names no
         parameter."""
-        if not inner_rate > 0:
+        if not 0 < inner_rate < float("inf"):
             raise NopalError(f"The inner rate is {inner_rate}; expected a number above 0, for instance 0.25.")
         if inner_steps < 1 or (test_steps is not None and test_steps < 1):
             raise NopalError(

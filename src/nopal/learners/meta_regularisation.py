@@ -34,8 +34,9 @@ class MetaRegularised(WrappingLearner):
     learner's own parameters are not regularised.
 
     Weights are drawn once for all tasks of a meta-training `"step"` (the paper's Algorithm 2), for each `"task"`, or
-    for each `"call"` of the encoder, so that support and queries see different ones (the authors' code). Predictions
-    average over `samples` draws (Algorithm 3), each adapted on its own; with 0 the means take the place of draws.
+    for each of a step's two `"call"`s of the encoder, so that the support sets of all tasks see one draw and their
+    queries another (the authors' code). Predictions average over `samples` draws (Algorithm 3), each adapted on its
+    own; with 0 the means take the place of draws.
     """
 
     encoder: Stochastic
@@ -44,6 +45,8 @@ class MetaRegularised(WrappingLearner):
     draws: Draws = eqx.field(static=True)
     of: Of = eqx.field(static=True)
     samples: int = eqx.field(static=True)
+    calls: tuple[Stochastic, Stochastic] | None
+    """within a step that draws for each call: the encoder of support sets and that of queries"""
 
     def __init__(
         self,
@@ -55,8 +58,9 @@ class MetaRegularised(WrappingLearner):
         of: Of = "query",
         samples: int = 0,
     ):
-        """Raises `NopalError` for a negative `beta` or number of samples, for an encoder that normalises by its batch,
-        for features that don't fit the learner's inputs, and for a learner whose objective couples tasks."""
+        """Raises `NopalError` for a negative `beta` or number of samples, or either where nothing is drawn, for an
+        encoder that normalises by its batch, for features that don't fit the learner's inputs, and for a learner whose
+        objective couples tasks."""
         check_strength(beta, samples)
         check_uncoupled(learner)
         check_choice("draws", draws, Draws)
@@ -66,7 +70,12 @@ class MetaRegularised(WrappingLearner):
         if isinstance(encoder, Network):
             features_of(encoder)
             encoder = Certain(encoder)
-        self.encoder = encoder
+        if isinstance(encoder, Certain) and (beta or samples):
+            raise NopalError(
+                f"beta is {beta:g} and predictions average {samples} draws, but the encoder draws nothing; wrap it in "
+                "MeanField or Bottleneck, or leave both 0."
+            )
+        self.encoder, self.calls = encoder, None
         self.learner, self.beta, self.draws, self.of, self.samples = learner, beta, draws, of, samples
         blank = jax.ShapeDtypeStruct((1, *self.shape), jnp.float32)
         features = eqx.filter_eval_shape(lambda e, x: e.encode(x, jax.random.key(0))[0], self.encoder, blank)
@@ -83,16 +92,21 @@ class MetaRegularised(WrappingLearner):
     def for_step(self, key: PRNGKeyArray) -> MetaRegularised:
         own, inner = jax.random.split(key)
         encoder = self.encoder.draw(own) if self.draws == "step" else self.encoder
-        drawn = encoder, self.learner.for_step(inner)
-        return eqx.tree_at(lambda self: (self.encoder, self.learner), self, drawn)
+        first, second = jax.random.split(own)
+        calls = (self.encoder.draw(first), self.encoder.draw(second)) if self.draws == "call" else None
+        drawn = encoder, self.learner.for_step(inner), calls
+        return eqx.tree_at(
+            lambda self: (self.encoder, self.learner, self.calls), self, drawn, is_leaf=lambda leaf: leaf is None
+        )
 
     def loss(self, episode: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Aux]:
         weights, support, query, inner = jax.random.split(key, 4)
         encoder = self.encoder if self.draws == "call" else self.encoder.draw(weights)
-        known, of_support = self._encode(encoder, episode.support, support)
-        asked, of_query = self._encode(encoder, episode.query, query)
+        of_known, of_asked = self.calls or (encoder, encoder)
+        known, of_support = self._encode(of_known, episode.support, support)
+        asked, of_query = self._encode(of_asked, episode.query, query)
         value, aux = self.learner.loss(Episode(known, asked), key=inner)
-        kl = encoder.kl + (of_query if self.of == "query" else of_support).mean()
+        kl = of_asked.kl + (of_query if self.of == "query" else of_support).mean()
         return value + self.beta * kl, aux | {"kl": kl}
 
     def adapt(

@@ -63,6 +63,8 @@ class TAML(WrappingLearner, CoupledLearner):
     def couple(self, coupling: Float[Array, "tasks 1"]) -> Float[Array, ""]:
         if self.regulariser == "entropy":
             return jnp.zeros(())
+        if self.weight and len(coupling) < 2:
+            raise NopalError(f"One task a step has no {self.regulariser} index; expected 2 tasks or more.")
         return self.weight * INEQUALITIES[self.regulariser](coupling[:, 0])
 
 

@@ -20,6 +20,13 @@ CLASSIFIER = "{}a classifier of all training classes; its file, by --encoder, se
 FIXED = "not in the paper: the same tasks with the same labels for ever, not mutually exclusive (Rajendran et al. 2020)"
 SHUFFLED = "not in the paper: the same tasks for ever, labelled anew each time (Rajendran et al. 2020)"
 NOT_PUBLISHED = "steps, inner rate and beta are not published"
+MR_NOTE = (
+    f"{NOT_PUBLISHED}; here the adapted convolutions have stride 2, the weights begin with a standard deviation of "
+    "0.01, and predictions are those of mean weights"
+)
+
+# The range of the paper's search.
+_BETAS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
 
 # Test accuracies with their standard deviations over five trials, one-shot and five-shot.
 _PUBLISHED = {
@@ -126,7 +133,7 @@ class Table:
             self.row("maml", "MAML", self.maml),
             self.row("taml", "TAML", TAMLOptions(**taml)),
             self.row("maml-encoder", "MAML, encoder not adapted", plain, "MR-MAML without its penalty"),
-            self.row("mr-maml-w", "MR-MAML (W)", self.mr_maml(self.beta)),
+            self.row("mr-maml-w", "MR-MAML (W)", self.mr_maml(self.beta), MR_NOTE),
             self.row("maml-augmented", "MAML, meta-augmentation", self.maml, permuted, augmented),
             self.row("maml-fixed-tasks", "MAML, fixed tasks", self.maml, FIXED, fixed),
             self.row("maml-intra-shuffle", "MAML, intra-shuffle", self.maml, SHUFFLED, shuffled),
@@ -139,6 +146,17 @@ class Table:
             ),
             self.row("protonet", "ProtoNets", ProtoNetOptions(), CLOSED),
             self.row("ridge", "ridge regression", RidgeOptions(downsample="pool"), CLOSED),
+        )
+
+    def sweep(self) -> tuple[Recipe, ...]:
+        """MR-MAML by beta, to choose it on held-back classes (`nopal run ... --validation`)."""
+        title, of_sweep = "MR-MAML (W)", f"{self.name}-{self.shot}-shot-beta"
+        return tuple(
+            dataclasses.replace(
+                self.row(f"beta-{beta:g}", f"{title}, beta {beta:g}", self.mr_maml(beta), "to choose beta"),
+                sweep=Sweep(of_sweep, f"{title} on {self.name}, {self.way}-way {self.shot}-shot", "beta", beta),
+            )
+            for beta in _BETAS
         )
 
 
@@ -214,5 +232,6 @@ FIGURE = tuple(
 )
 ROWS = (
     *(recipe for table in (omniglot, mini_imagenet) for shot in (1, 5) for recipe in table(shot).rows()),
+    *(recipe for table in (omniglot, mini_imagenet) for recipe in table(1).sweep()),
     *FIGURE,
 )

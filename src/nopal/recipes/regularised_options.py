@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 import jax
 from jaxtyping import PRNGKeyArray
 
+from nopal.errors import check_choice
 from nopal.learners.attentive_neural_process import AttentiveNeuralProcess
 from nopal.learners.bayes_by_backprop import BayesByBackprop
 from nopal.learners.conditional_neural_process import ConditionalNeuralProcess, OverQueries
@@ -26,7 +27,10 @@ from nopal.nets.mlp import MLP
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Statistics
 from nopal.recipes.learner_options import MAMLOptions, NetworkOptions, RidgeOptions
+from nopal.recipes.task_options import LATER
 from nopal.tasks.target import Target
+
+Noise = Literal["none", "weights", "activations"]
 
 
 def scale_of(rho: float) -> float:
@@ -132,6 +136,7 @@ class CNPOptions:
     summary: int | None = None
     lift: int | None = None
     deviation: float | None = None
+    decoder_deviation: float | None = dataclasses.field(default=None, metadata=LATER)
     over_queries: OverQueries = "mean"
 
     def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> ConditionalNeuralProcess:
@@ -178,7 +183,7 @@ class RegularisedOptions:
     method: ClassVar[str] = "meta_regularised"
     learner: MAMLOptions | RidgeOptions | CNPOptions | NPOptions | ANPOptions = CNPOptions()
     encoder: FeatureOptions = FeatureOptions()
-    noise: Literal["none", "weights", "activations"] = "weights"
+    noise: Noise = "weights"
     """what is drawn: nothing, the encoder's weights (W), or what it makes of an input (A)"""
     beta: float = 0.0
     """strength of regularisation"""
@@ -198,6 +203,7 @@ class RegularisedOptions:
         return f"meta-regularised {self.learner.title}"
 
     def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> MetaRegularised:
+        check_choice("noise", self.noise, Noise)
         first, second = jax.random.split(key)
         network = self.encoder.network(shape, first, 2 if self.noise == "activations" else 1)
         encoder: Network | MeanField[Network] | Bottleneck = network

@@ -19,8 +19,9 @@ METERED = 2_000
 READING = 16
 """Tasks of a reading in a log: a few show whether a learner looks at the support set at all."""
 WARNING = (
-    "Predictions on training tasks hardly depend on the support set (reliance {}, of 1): where that lasts, the learner "
-    "memorises its tasks, so try meta-regularisation, meta-augmentation, or fresh labels for every task."
+    "Predictions on training tasks are hardly better with the support set than without it or with a wrong one "
+    "(reliance {}, of 1): where that lasts, the learner memorises its tasks, so try meta-regularisation, "
+    "meta-augmentation, or fresh labels for every task."
 )
 
 

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from nopal.errors import NopalError
+
 
 @dataclasses.dataclass(frozen=True)
 class Categorical:
@@ -52,6 +54,10 @@ class Gaussian:
     dim: int
     scale: float = 1.0
     turn: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale < math.inf:
+            raise NopalError(f"The standard deviation of the target is {self.scale}; expected a number above 0.")
 
     @property
     def metric(self) -> str:
