@@ -20,30 +20,36 @@ TETRAHEDRON = "OFF\n4 4 0\n0 0 0\n2 0 0\n0 3 0\n0 0 4\n3 0 2 1\n3 0 1 3\n3 0 3 2
 
 @pytest.fixture
 def cad(tmp_path: Path) -> Path:
-    for name in ("mug/a.off", "mug/b.off", "hat/a.off", "cup/a.off", "train/a.off"):
+    for name in ("mug/a.off", "mug/b.off", "hat/b.off", "cup/a.off", "train/a.off"):
         (tmp_path / "cad" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "cad" / name).write_text(TETRAHEDRON)
-    (tmp_path / "cad/hat/b.off").write_text("OFF\n")
+    (tmp_path / "cad/hat/a.off").write_text("OFF\n")
     (tmp_path / "cad/shoe").mkdir()
     return tmp_path / "cad"
 
 
-def test_from_models_to_poses_pickles_and_a_sheet(
-    cad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def opengl() -> None:
+    """Tests that draw are skipped where there is nothing to draw with."""
     try:
         find_backend()
     except NopalError as error:
         pytest.skip(str(error))
+
+
+@pytest.mark.usefixtures("opengl")
+def test_from_models_to_poses_pickles_and_a_sheet(
+    cad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "poses.npz"
     options = "--views 4 --size 16 --samples 1 --shadows 0 --processes 1 --camera.distance 3 --pickle"
     assert run(["poses", "render", str(cad), str(out), *options.split()]) == 0
     said = capsys.readouterr()
     assert (
-        "4 objects in 4 views, 3 for meta-training (0 of them held back for validation) and 1 for the test" in said.out
+        "4 objects in 4 views, 3 for meta-training (1 of them held back for validation) and 1 for the test" in said.out
     )
     assert "The class folder shoe holds no model." in said.out
-    assert "1 models could not be rendered: The model hat/b" in said.out
+    assert "1 models could not be rendered: The model hat/a" in said.out
     assert "render  image 20/20" in said.err
     poses = load_poses(out)
     assert poses.made["options"]["camera"]["distance"] == 3
@@ -53,6 +59,38 @@ def test_from_models_to_poses_pickles_and_a_sheet(
     assert run(["poses", "show", str(tmp_path / "train_data.pkl"), str(tmp_path / "again.png")]) == 0
     sheets = [np.asarray(Image.open(tmp_path / name)).shape for name in ("poses.png", "again.png")]
     assert sheets[0] == sheets[1]
+    partial = tmp_path / "poses.npz.partial"
+    assert f"What was rendered also stays in {partial}: when models are repaired" in said.out
+    assert len(list(partial.iterdir())) == 4
+    (cad / "hat/a.off").write_text(TETRAHEDRON)
+    assert run(["poses", "render", str(cad), str(out), *options.split()]) == 0
+    assert "stays in" not in capsys.readouterr().out
+    assert not partial.exists()
+
+
+@pytest.mark.usefixtures("opengl")
+def test_what_was_rendered_stays_until_all_is_written(
+    cad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where OUT is below a home folder that the shell hasn't put in its place."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.rmtree(cad / "hat")
+    options = "--views 2 --size 8 --samples 1 --shadows 0 --processes 1"
+    arguments = ["poses", "render", str(cad), "~/poses.npz", *options.split()]
+    (tmp_path / "poses.png").mkdir()
+    assert run(arguments) == 2
+    assert "poses.png cannot be written" in capsys.readouterr().err
+    assert len(list((tmp_path / "poses.npz.partial").iterdir())) == 3
+    (tmp_path / "poses.png").rmdir()
+    assert run(arguments) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"cad", "poses.npz", "poses.png"}
+
+
+@pytest.mark.usefixtures("opengl")
+def test_names_of_other_scripts_are_no_warning(cad: Path, tmp_path: Path) -> None:
+    (cad / "mug/a.off").rename(cad / "mug/\u676f\u5b50.off")
+    options = "--views 2 --size 8 --samples 1 --shadows 0 --processes 1"
+    assert run(["poses", "render", str(cad), str(tmp_path / "poses.npz"), *options.split()]) == 0
 
 
 def test_bad_input_is_one_sentence(cad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,11 +113,8 @@ def test_pictures_take_no_other_files_place(cad: Path, tmp_path: Path, capsys: p
         assert said in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("opengl")
 def test_pickles_need_both_parts(cad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        find_backend()
-    except NopalError as error:
-        pytest.skip(str(error))
     for name in ("mug", "hat", "cup"):
         shutil.rmtree(cad / name)
     (cad / "bowl").mkdir()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+import shutil
+import zipfile
 from pathlib import Path
 
 import jax
@@ -13,9 +16,11 @@ import pytest
 
 from nopal.data.poses import PoseSet
 from nopal.data.poses.collecting import RenderOptions
+from nopal.data.poses.opengl import find_backend
 from nopal.data.poses.scene import SceneOptions
 from nopal.data.poses.split import pascal3d
 from nopal.errors import NopalError
+from nopal.recipes import pose_data
 from nopal.recipes.options import Experiment, TrainingOptions, from_plain, to_plain
 from nopal.recipes.pose_data import find_poses, own_of
 from nopal.recipes.poses import CNP, ROWS
@@ -90,12 +95,13 @@ def test_variants_come_from_models_or_from_a_file_that_has_them(
     names = ("thing/0", "thing/1", "thing/0~1", "thing/0~2", "thing/4", "thing/5~7")
     varied = dataclasses.replace(poses, names=names, made={"variants": 2})
 
-    def render(models: Path, out: Path, options: RenderOptions) -> None:
+    def render(models: Path, out: Path, options: RenderOptions, partial: Path) -> None:
         rendered.append(options)
         varied.save(out)
 
     monkeypatch.setattr("nopal.recipes.pose_data.render_file", render)
-    (tmp_path / "data" / "pascal3d_cad.zip").touch()
+    with zipfile.ZipFile(tmp_path / "data" / "pascal3d_cad.zip", "w") as archive:
+        archive.writestr("thing/0.off", "OFF")
     for _ in range(2):
         assert find_poses(variants=2).names == names
     assert rendered == [RenderOptions(variants=2)]
@@ -106,6 +112,67 @@ def test_variants_come_from_models_or_from_a_file_that_has_them(
     assert find_poses(variants=1).names == ("thing/0", "thing/1", "thing/0~1", "thing/4", "thing/5~7")
     fewest = find_poses(file)
     assert (fewest.variants, fewest.names) == (0, ("thing/0", "thing/1", "thing/4", "thing/5~7"))
+
+
+def test_models_of_a_folder_or_a_zip_file_are_rendered_once(
+    poses: PoseSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And again when one of them has changed; other files that come and go are of no account."""
+    monkeypatch.setenv("NOPAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    rendered: list[tuple[str, Path]] = []
+
+    def render(models: Path, out: Path, options: RenderOptions, partial: Path) -> None:
+        rendered.append((models.name, partial))
+        poses.save(out)
+
+    monkeypatch.setattr("nopal.recipes.pose_data.render_file", render)
+    model = tmp_path / "cad" / "thing" / "0.off"
+    model.parent.mkdir(parents=True)
+    model.write_text("OFF")
+    shutil.make_archive("packed", "zip", "cad")
+    for source in ("cad", str(tmp_path / "cad"), "packed.zip", "packed.zip"):
+        assert find_poses(Path(source)).names == poses.names
+    (tmp_path / "cad" / "thing" / "notes.txt").touch()
+    find_poses(Path("cad"))
+    assert [name for name, _ in rendered] == ["cad", "packed.zip"]
+    model.write_text("OFF, changed")
+    find_poses(Path("cad"))
+    assert [name for name, _ in rendered] == ["cad", "packed.zip", "cad"]
+    assert rendered[2] == rendered[0] != rendered[1]
+    for wrong in ("none.zip", "cache"):
+        with pytest.raises(NopalError, match=f"There is no (folder or zip file|model in) .*{wrong}"):
+            find_poses(Path(wrong))
+
+
+def test_of_models_in_a_folder_only_repaired_ones_are_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        find_backend()
+    except NopalError as error:
+        pytest.skip(str(error))
+    monkeypatch.setenv("NOPAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(pose_data, "RenderOptions", functools.partial(RenderOptions, views=1))
+    monkeypatch.setattr(pose_data, "render_file", functools.partial(pose_data.render_file, processes=1))
+    whole = "OFF\n4 4 0\n0 0 0\n2 0 0\n0 3 0\n0 0 4\n3 0 2 1\n3 0 1 3\n3 0 3 2\n3 1 2 3\n"
+    models = [tmp_path / "cad" / "thing" / f"{number}.off" for number in range(3)]
+    models[0].parent.mkdir(parents=True)
+    for model, content in zip(models, (whole, "OFF", whole)):
+        model.write_text(content)
+    assert find_poses(tmp_path / "cad").names == ("thing/0", "thing/2")
+    (partial,) = (tmp_path / "cache").glob("*.partial")
+    assert f"stays in {partial}" in capsys.readouterr().out
+    kept = [file.stat().st_mtime_ns for file in partial.iterdir()]
+    assert len(kept) == 2
+    models[1].write_text(whole)
+    models[2].write_text("OFF")
+    assert find_poses(tmp_path / "cad").names == ("thing/0", "thing/1")
+    assert {file.stat().st_mtime_ns for file in partial.iterdir()} > set(kept)
+    models[2].write_text(whole)
+    poses = find_poses(tmp_path / "cad")
+    assert (poses.names, poses.made["source"]) == (("thing/0", "thing/1", "thing/2"), "cad")
+    assert not partial.exists()
 
 
 def test_names_are_unique() -> None:

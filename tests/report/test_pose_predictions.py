@@ -1,6 +1,7 @@
 """Pictures of what a learner says about poses."""
 
 import dataclasses
+import io
 import math
 
 import numpy as np
@@ -98,6 +99,13 @@ def test_what_lies_beyond_a_panel_is_at_its_edge_and_what_diverged_is_named() ->
     assert any("2 of 4 diverged" in text.get_text() for text in axes.texts)
     lost = predictions_figure(predictions(math.nan), rows=1)
     assert [text.get_text() for text in lost.axes[0].texts].count("diverged") == 2
+
+
+def test_names_are_no_formulas_and_long_ones_keep_their_end() -> None:
+    figure = predictions_figure(predictions(names=("a$\\b$/1", "a_very_long_class_of_objects/0123")))
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert {"a$\\b$/1", "…_of_objects/0123"} <= set(texts)
+    figure.savefig(io.BytesIO())
 
 
 @pytest.mark.parametrize(("metric", "words"), [("squared_arc", "scored as right"), ("squared_error", "as on a line")])

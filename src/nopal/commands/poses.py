@@ -70,7 +70,8 @@ def predict(
 
     Args:
         run: the run folder of `nopal run poses-...`
-        data: a file of `nopal poses render`; by default that of the recipes of poses
+        data: a file of `nopal poses render`, or a folder or zip file of CAD models; by default those of the recipes of
+            poses
         out: the picture to write, .png; RUN/predictions.png by default, or predictions-SPLIT.png
         objects: how many have a row of views; the errors are those of all
         split: which objects; by default those that the run is judged on

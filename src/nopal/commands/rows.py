@@ -85,8 +85,8 @@ def run_recipe(
         results: folder for the record
         episodes: test tasks for each difficulty
         encoder: the file of an encoder that was fitted before, such as one that took hours, in place of a new one
-        data: a file of `nopal poses render`, for recipes of poses; by default poses.npz of the folder of data sets or,
-            where there is none, its pascal3d_cad.zip, rendered once
+        data: for recipes of poses, a file of `nopal poses render`, or a folder or zip file of CAD models, rendered
+            once; by default poses.npz of the folder of data sets or, where there is none, its pascal3d_cad.zip
         validation: train without the part that is held back and judge on it in place of the test, to choose
             hyper-parameters
         anneal: let meta-training steps shrink to nothing along half a cosine, for long runs; not as published

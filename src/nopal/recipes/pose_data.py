@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
 from nopal.data.download import cache_folder, data_folder
 from nopal.data.poses.arrays import PoseSet, load_poses, tables_of
-from nopal.data.poses.collecting import RenderOptions, render_poses
+from nopal.data.poses.collecting import RenderOptions, partial_beside, render_poses
+from nopal.data.poses.meshes import find_models
 from nopal.data.poses.pickles import write_pickle
 from nopal.data.poses.rendering import Rendered
 from nopal.data.poses.scene import SceneOptions
@@ -30,9 +34,12 @@ SHOWN = 100
 
 def find_poses(file: Path | None = None, variants: int = 0) -> PoseSet:
     """The poses of `file`, with so many `variants` of objects for meta-training; by default those of the data folder:
-    of a file that has as many, else of CAD models, which are rendered and kept in the cache folder. Raises `NopalError`
-    where there is neither, and for a file with fewer variants."""
+    of a file that has as many, else of CAD models. These, of which `file` may also be a folder or a zip file, are
+    rendered and kept in the cache folder. Raises `NopalError` where there is neither, and for a file with fewer
+    variants."""
     folder, lacking = data_folder(), None
+    if file and (file.expanduser().is_dir() or file.suffix.lower() == ".zip"):
+        return load_poses(_rendered(file, variants))
     for path in [file] if file else [folder / name for name in FILES if (folder / name).is_file()]:
         poses = load_poses(path)
         if poses.variants >= variants:
@@ -49,12 +56,21 @@ def find_poses(file: Path | None = None, variants: int = 0) -> PoseSet:
             f"There is neither {FILES[0]} nor {MODELS} in {folder}: render CAD models of your own by `nopal poses "
             f"render CAD_DIR {folder / FILES[0]}`, or put the PASCAL3D+ models there, a folder a class in one zip file."
         )
-    stamp = models.stat()
-    which = f"-{variants}-variants" if variants else ""
-    rendered = cache_folder() / f"poses-{stamp.st_size}-{stamp.st_mtime_ns}{which}.npz"
+    return load_poses(_rendered(models, variants))
+
+
+def _rendered(models: Path, variants: int) -> Path:
+    """The file in the cache folder of what is drawn of these models, which is made where they are new or have changed.
+    While some can't be drawn the others are kept apart, so that only repaired ones are drawn then."""
+    models = models.expanduser().resolve()
+    files = sorted({model.path for model in find_models(models).models})
+    stamps = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
+    place, content = (hashlib.sha256(repr(key).encode()).hexdigest()[:12] for key in (models, stamps))
+    name = cache_folder() / f"poses-{place}{f'-{variants}-variants' if variants else ''}"
+    rendered = name.with_name(f"{name.name}-{content}.npz")
     if not rendered.is_file():
-        render_file(models, rendered, RenderOptions(variants=variants))
-    return load_poses(rendered)
+        render_file(models, rendered, RenderOptions(variants=variants), partial=name.with_suffix(".partial"))
+    return rendered
 
 
 def own_of(poses: PoseSet) -> dict[str, Any] | None:
@@ -86,10 +102,14 @@ def render_file(
     *,
     processes: int = 0,
     pickle: bool = False,
+    partial: Path | None = None,
 ) -> None:
     """`render_poses` with its progress shown and a word on what could not be rendered; a contact sheet lies beside
-    `out`, and with `pickle` the files of the original code."""
+    `out`, and with `pickle` the files of the original code. The folder `partial` stays until all of them are written,
+    or where models had problems."""
+    out = out.expanduser()
     check_named(out, ".npz", source=models)
+    partial = partial or partial_beside(out)
     done, views = 0, options.views
     with Progress(0, label="render", unit="image") as progress:
 
@@ -102,7 +122,7 @@ def render_file(
                     progress.skip(views)
                 progress(Moment(done, None, {}))
 
-        outcome = render_poses(models, out, options, scene, processes=processes, watch=watch)
+        outcome = render_poses(models, out, options, scene, processes=processes, watch=watch, partial=partial)
     poses = outcome.poses
     written = [out, write_sheet(poses, out.with_suffix(".png"))]
     for name, number in outcome.dropped.items():
@@ -125,10 +145,16 @@ def render_file(
         of_train, of_test = tables_of(poses.part("train")), tables_of(poses.part("test"))
         train, validation = out.with_name("train_data.pkl"), out.with_name("val_data.pkl")
         say(f"The original pickles: {write_pickle(train, of_train)}, {write_pickle(validation, of_test)}")
+    if outcome.problems:
+        say(f"What was rendered also stays in {partial}: when models are repaired, the same command draws them alone.")
+    else:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_sheet(poses: PoseSet, path: Path) -> Path:
     """Write the contact sheet of `poses`, of more than `SHOWN` objects an even choice; raises `NopalError` where that
     cannot be done."""
     poses = poses.of(evenly(len(poses), SHOWN))
-    return write_picture(pose_sheet(poses.images, poses.angles, poses.names), path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box in the picture tells it better
+        return write_picture(pose_sheet(poses.images, poses.angles, poses.names), path)

@@ -80,11 +80,15 @@ def _below(
     curves: list[dict[str, Any]],
     out: Path | None,
 ) -> list[str]:
-    """What stands below the table of a data set: remarks on rows that were run, what their differences come from and,
-    beside the page `out`, a picture of all, one of each sweep, and of the scores by test steps."""
+    """What stands below the table of a data set: remarks on rows that were run, what was neither run nor published,
+    what differences come from and, beside the page `out`, a picture of all, one of each sweep, and of the scores by
+    test steps."""
     own = {record["recipe"] for record in records if record["data"] == data}
     rows = [row for recipe in RECIPES.values() for row in (recipe, *rounds_of(recipe, own))]
     blocks = ["\n".join(_remark(row) for row in rows if row.note and row.name in own)]
+    of_data = [row for row in RECIPES.values() if row.data == data]
+    if own and (waiting := [f"`{row.name}`" for row in of_data if not (row.published or row.name in own)]):
+        blocks.append(f"Recipes that no paper has numbers of, and that were not run here either: {', '.join(waiting)}.")
 
     def drawn(figure: Figure, name: str, words: str) -> list[str]:
         if out is None:
@@ -93,10 +97,10 @@ def _below(
         write_text(picture, as_svg(figure))
         return [f"![{words}]({picture.name})"]
 
-    of_data = [line for line in lines if line["data"] == data]
-    if measured := rows_over_seeds(of_data):
+    lines = [line for line in lines if line["data"] == data]
+    if measured := rows_over_seeds(lines):
         blocks += drawn(comparison_figure(measured), data, f"Measured and published on {data}")
-    if ablation := ablation_table(of_data):
+    if ablation := ablation_table(lines):
         blocks += ["### Where the gain comes from", ABLATION, ablation]
     for sweep, figure in sweeps_of(data, records) if out else ():
         name = sweep.name + (VALIDATION if data.endswith(VALIDATION) else "")

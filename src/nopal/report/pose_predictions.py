@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from nopal.report.angles import GUESS, PREDICTED, against_panel, dial, errors_panel, finite_mean, shorter_way
 from nopal.report.page import INK
+from nopal.report.pose_sheet import shortened
 
 SUPPORT, QUERIES = 4, 5
 """Views of a task that are shown."""
@@ -84,7 +85,9 @@ def predictions_figure(found: PosePredictions, title: str = "", *, rows: int = 6
     panel.set_ylabel("predicted angle", fontsize=8, color=INK)
     left = _WEST + whole + 2.9
     panel = inset(left, below, east - 0.3 - left, strip)
-    errors_panel(panel, found.names, found.errors)
+    errors_panel(panel, [shortened(name) for name in found.names], found.errors)
+    for label in panel.get_yticklabels():
+        label.set_parse_math(False)
     panel.set_xlabel("mean error of each object; small dots: of one task", fontsize=8, color=INK)
     return figure
 
@@ -123,7 +126,8 @@ def _row(axes: Axes, found: PosePredictions, number: int, top: float, queries_at
     about = [f"mean error {finite_mean(errors):.0f}°", f"{found.metric.replace('_', ' ')} {finite_mean(scores):.2f}"]
     if diverged := int(np.isnan(errors).sum()):
         about.append(f"{diverged} of {errors.size} diverged")
-    axes.text(-0.2, top + 0.3, found.names[number], color=INK, ha="right", fontsize=9.5, fontweight="bold")
+    name = shortened(found.names[number])
+    axes.text(-0.2, top + 0.3, name, color=INK, ha="right", fontsize=9.5, fontweight="bold", parse_math=False)
     axes.text(-0.2, top + 0.42, "\n".join(about), color=INK, ha="right", va="top", fontsize=8.5, linespacing=1.4)
     support, queries = found.support[number, 0, :SUPPORT], found.query[number, 0, :QUERIES]
     told = np.argsort(found.angles[number, support], kind="stable")

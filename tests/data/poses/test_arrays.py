@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nopal.data.poses import PoseSet, load_poses
+from nopal.data.poses import PoseSet, load_poses, pickles
 from nopal.data.poses.arrays import tables_of
 from nopal.data.poses.pickles import write_pickle
 from nopal.errors import NopalError
@@ -109,6 +111,86 @@ def test_pickles_that_would_run_something_are_refused(tmp_path: Path, monkeypatc
     with pytest.raises(NopalError, match=r"it wants \w+\.system, where only NumPy arrays and lists are admitted"):
         load_poses(file)
     assert not (tmp_path / "gotcha").exists()
+
+
+@pytest.mark.parametrize(("protocol", "core"), [(2, "core"), (2, "_core"), (3, "core"), (4, "_core"), (5, "_core")])
+def test_pickles_of_every_protocol_are_read(protocol: int, core: str, tmp_path: Path) -> None:
+    """Views by rows, by columns and with gaps, and a whole object whose axes were swapped; numbers of several kinds."""
+    images = np.random.default_rng(0).integers(0, 256, (4, 4, 5, 6), np.uint8)
+    nested = [
+        list(images[0]),
+        [np.asfortranarray(view) for view in images[1]],
+        [view.repeat(2, axis=1)[:, ::2] for view in images[2]],
+        images[3].swapaxes(0, 1).copy().swapaxes(0, 1),
+    ]
+    label = np.array([0.5, 0.5, 0.25])
+    labels = [
+        [label.astype(">f4")] * 4,
+        [list(label)] * 4,
+        label[None].repeat(4, axis=0),
+        [[0.5, np.float32(0.5), 0.25]] * 4,
+    ]
+    file = tmp_path / "train_data.pkl"
+    file.write_bytes(pickle.dumps([nested, labels], protocol).replace(b"numpy._core.", f"numpy.{core}.".encode()))
+    poses = load_poses(file)
+    np.testing.assert_array_equal(poses.images, images)
+    np.testing.assert_allclose(poses.angles, np.full((4, 4), np.pi / 2), rtol=1e-6)
+
+
+NDARRAY, DTYPE = b"cnumpy\nndarray\n", b"cnumpy\ndtype\n"
+ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n(" + NDARRAY + b"(K\0tU\1btR"
+
+
+def of_type(dtype: bytes, length: int = 8, shape: bytes = b"K\1") -> bytes:
+    """An array of so many bytes."""
+    return ARRAY + b"(K\1(" + shape + b"t" + dtype + b"I00\nC" + bytes([length]) + b"A" * length + b"tb"
+
+
+FORGED = [
+    b"(" + NDARRAY + b"o",
+    NDARRAY + b"(K\1\x85U\1OC\x08AAAAAAAAtR",
+    of_type(DTYPE + b"(U\2V8K\0K\1tR(K\4U\1|(U\1ot}U\1o" + DTYPE + b"(U\1OtRK\0\x86sK\x08K\1K?tb"),
+    of_type(DTYPE + b"(U\2O8K\0K\1tR(K\3U\1|NNNI-1\nI-1\nK?tb"),
+    of_type(DTYPE + b"(U\2u1K\0K\1tR(K\3U\1|NNNI-1\nI-1\nK\0tb", shape=b"J\xff\xff\xff\x7f"),
+    of_type(DTYPE + b"(U\2u4K\0K\1tR(K\3U\1<NNNI-1\nI-1\nK\0tb", length=6),
+    of_type(DTYPE + b"(U\2u1tR"),
+    of_type(DTYPE),
+    ARRAY,
+    NDARRAY,
+    b"c_codecs\nencode\n}U\1aK\1sb",
+    b"c_codecs\nencode\nN}U\x08__name__U\1bs\x86b",
+    b"cnumpy.core.multiarray\nscalar\n(" + DTYPE + b"(U\1OtRC\x08AAAAAAAAtR",
+]
+
+
+def test_forged_arrays_are_refused(tmp_path: Path) -> None:
+    """In a process of its own: what believes such files reads memory that isn't there."""
+    for number, forged in enumerate(FORGED):
+        (tmp_path / f"{number:02}.pkl").write_bytes(b"\x80\x03](](" + forged + b"e]e.")
+    code = """if True:
+        import sys, pathlib
+        from nopal.data.poses import load_poses
+        for file in sorted(pathlib.Path(sys.argv[1]).iterdir()):
+            try:
+                load_poses(file)
+            except ValueError as error:
+                print(error)
+    """
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    said = done.stdout.splitlines()
+    assert len(said) == len(FORGED), done
+    assert all("is no pickle of poses (ValueError: " in line for line in said), said
+
+
+def test_a_pickle_leaves_nothing_behind(tmp_path: Path) -> None:
+    def attributes() -> dict[str, dict]:
+        return {name: dict(vars(thing)) for name, thing in vars(pickles).items() if hasattr(thing, "__dict__")}
+
+    before, file = attributes(), tmp_path / "train_data.pkl"
+    file.write_bytes(b"\x80\x03]c_codecs\nencode\n}U\1aK\1sba.")
+    with pytest.raises(NopalError, match="is no pickle of poses"):
+        load_poses(file)
+    assert attributes() == before
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", pickle.dumps([[1, 2], [3]]), pickle.dumps({"images": 1})])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from nopal.data.poses import opengl as opengl_module
 from nopal.data.poses.collecting import Outcome, RenderOptions, render_poses
 from nopal.data.poses.opengl import find_backend
 from nopal.data.poses.rendering import Rendered, draw_rotations, load_rendered
+from nopal.data.poses.split import divide, shuffled
 from nopal.errors import NopalError
 
 TINY = SceneOptions(size=16, samples=1, shadows=64)
@@ -103,6 +105,41 @@ def test_bad_models_are_told_and_the_others_stay(
         render(tmp_path / "bad", tmp_path / "bad.npz")
 
 
+def test_a_name_that_is_not_unicode_is_a_problem_of_that_model(whole: PoseSet, cad: Path, tmp_path: Path) -> None:
+    root, out = shutil.copytree(cad, tmp_path / "cad"), tmp_path / "poses.npz"
+    try:
+        for name in (b"h\xfct", b"mug/\xe4", b"cup\xff"):
+            path = root / os.fsdecode(name)
+            path.mkdir() if b"/" not in name else shutil.copy(root / "mug/b.off", path.with_suffix(".off"))
+        shutil.copy(root / "hat/a.off", root / os.fsdecode(b"h\xfct/a.off"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    outcome = render(root, out, processes=2)
+    assert outcome.problems == tuple(
+        f"The model {name} has a name that is not UTF-8; rename its file and folder."
+        for name in (r"h\udcfct/a", r"mug/\udce4")
+    )
+    assert outcome.empty == (r"cup\udcff",)
+    np.testing.assert_array_equal(load_poses(out).images, whole.images)
+
+
+def test_a_broken_model_does_not_move_others_to_another_part(
+    opengl: str, tmp_path: Path, off: Callable, crumbs: object
+) -> None:
+    root = tmp_path / "cad" / "thing"
+    root.mkdir(parents=True)
+    for number in range(8):
+        (root / f"{number}.off").write_bytes(off(crumbs))
+    parts = divide([f"thing/{number}" for number in range(8)])
+    expected = dict(zip((f"thing/{number}" for number in range(8)), zip(*parts)))
+    for broken in ({1, 4}, {0, 7}, set()):
+        for number in range(8):
+            (root / f"{number}.off").write_bytes(b"" if number in broken else off(crumbs))
+        poses = render(tmp_path / "cad", tmp_path / "poses.npz", views=1).poses
+        assert len(poses) == 8 - len(broken)
+        assert dict(zip(poses.names, zip(poses.split, poses.validation))).items() <= expected.items()
+
+
 def test_variants_of_models_for_training_are_other_shapes_from_other_angles(
     whole: PoseSet, cad: Path, off: Callable, tmp_path: Path
 ) -> None:
@@ -111,14 +148,16 @@ def test_variants_of_models_for_training_are_other_shapes_from_other_angles(
     (root / "hat/b.stl").write_bytes(b"solid but cut")
     totals: list[int] = []
     outcome = render(root, out, variants=2, watch=lambda total, rendered: totals.append(total))
+    parts = shuffled((*whole.names, "hat/b"))
+    train = [name for name in whole.names if parts[name] == "train"]
+    assert len(train) == 2
     assert len(outcome.problems) == 1
-    assert sorted(set(totals)) == [5, 11]
-    assert len(totals) == 13
+    assert sorted(set(totals)) == [5, 9]
+    assert len(totals) == 11
     poses = load_poses(out)
     assert poses.names[:4] == whole.names
-    train = [name for name, part in zip(whole.names, whole.split) if part == "train"]
     assert poses.names[4:] == tuple(f"{name}~{number}" for name in train for number in (1, 2))
-    assert poses.split == (*whole.split, *["train"] * 6)
+    assert poses.part("fitting").names == (*train, *poses.names[4:])
     np.testing.assert_array_equal(poses.images[:4], whole.images)
     np.testing.assert_array_equal(poses.angles[5], draw_rotations(f"{train[0]}~2", 5, 0)[0])
     assert poses.made["variants"] == 2

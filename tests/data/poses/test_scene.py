@@ -155,6 +155,33 @@ def test_meshes_without_volume_are_drawn(draw, mesh: Mesh) -> None:
     assert (np.abs(images - np.median(images, axis=0)).max(axis=(1, 2)) > 20).all()
 
 
+def test_rounding_does_not_decide_whether_a_flat_mesh_is_drawn(draw) -> None:
+    """In some directions the greatest moment of inertia is by a rounding error more than the sum of the others."""
+    square = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 2, 0.0]])
+    for turn in Rotation.random(60, rng=0):
+        assert len(draw(Mesh(turn.apply(square), np.array([[0, 1, 2], [0, 2, 3]])), ANGLES[:1])) == 1
+
+
+@pytest.mark.parametrize("part", ["MjSpec", "MjData", "MjvScene", "MjrContext"])
+def test_too_little_memory_for_a_model_is_told_by_name(
+    draw, marked: Mesh, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MuJoCo has an error of its own for that, and raises `RuntimeError` where it compiles."""
+    import mujoco
+
+    error = RuntimeError("Caught an unknown exception!") if part == "MjSpec" else mujoco.FatalError("out of memory")
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    draw(marked, ANGLES[:1])
+    with monkeypatch.context() as patch:
+        patch.setattr(mujoco, part, fail)
+        with pytest.raises(NopalError, match=f"refuses the model thing \\({error}\\)"):
+            draw(marked, ANGLES[:1])
+    draw(marked, ANGLES[:1])
+
+
 def test_what_mujoco_refuses_is_told_by_name(draw) -> None:
     line = Mesh(np.array([[0, 0, 0], [1, 0, 0], [2, 0, 1e-30]]), np.array([[0, 1, 2]]))
     with pytest.raises(NopalError, match="MuJoCo refuses the model thing"):

@@ -72,21 +72,23 @@ def render_poses(
     *,
     processes: int = 0,
     watch: Callable[[int, Rendered | None], Any] = lambda total, rendered: None,
+    partial: Path | None = None,
 ) -> Outcome:
     """Render images of every model below `root` (see `find_models`) and write them to the `.npz` file `out`.
 
     Each finished object is a file in the folder `out` + ".partial" until all are done, so that the same call goes on
     after an interruption; where models had problems the folder stays, so that only they are drawn when they have been
-    repaired. `watch` is called with the number of all objects known so far: once before, with None, and after each with
-    what became of it; variants are known when the models have been drawn. Images depend on the seed and the objects
-    alone. Several processes (0: one for each core) are started by spawn: a program must ask for them behind `if
-    __name__ == "__main__"`. Raises `NopalError` for bad input, where no model can be drawn, and where something cannot
-    be written.
+    repaired. If another folder is named as `partial`, it stays in any case. The split is one of all models, so that it
+    doesn't change when some are repaired. `watch` is called with the number of all objects known so far: once before,
+    with None, and after each with what became of it; variants are known when the models have been drawn. Images depend
+    on the seed and the objects alone. Several processes (0: one for each core) are started by spawn: a program must ask
+    for them behind `if __name__ == "__main__"`. Raises `NopalError` for bad input, where no model can be drawn, and
+    where something cannot be written.
     """
     options.check()
     out = Path(out).expanduser()
     models, empty, dropped = find_models(root, drop=options.drop, formats=options.formats)
-    folder = out.with_name(out.name + ".partial")
+    folder = partial or partial_beside(out)
     work = Work(scene, options.views, options.seed, folder, options.strength)
     rendered: dict[str, Rendered] = {}
 
@@ -103,16 +105,17 @@ def render_poses(
             raise NopalError(f"{error} {_stays(folder)}" if rendered else str(error)) from None
         return tuple(model.name for model in models if rendered[model.name].file)
 
+    found = [model.name for model in models]
+    parts = dict(zip(found, zip(*divide(found, options.split))))
     names = draw(models)
     if not names:
         problem = rendered[models[0].name].problem
         raise NopalError(f"None of the {len(models)} models in {root} can be rendered. {problem}")
-    parts = dict(zip(names, zip(*divide(names, options.split))))
     variants = [
         model.as_variant(number)
         for model in models
         for number in range(1, options.variants + 1)
-        if parts.get(model.name) == ("train", False)
+        if model.name in names and parts[model.name] == ("train", False)
     ]
     for model in variants:
         if model.name in rendered:
@@ -139,9 +142,14 @@ def render_poses(
         poses.save(out)
     except NopalError as error:
         raise NopalError(f"{error} {_stays(folder)}") from None
-    if not problems:
+    if not (problems or partial):
         shutil.rmtree(folder, ignore_errors=True)
     return Outcome(poses, problems, tuple(empty), dropped)
+
+
+def partial_beside(out: Path) -> Path:
+    """The folder of finished objects while others are yet to be drawn."""
+    return out.with_name(out.name + ".partial")
 
 
 def _stays(folder: Path) -> str:

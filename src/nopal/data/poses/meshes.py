@@ -39,7 +39,9 @@ class Model:
     variant: int = 0
 
     def read(self) -> bytes:
-        """The file's bytes; raises `NopalError` where they cannot be read."""
+        """The file's bytes; raises `NopalError` where they cannot be read, and for a name that is not Unicode."""
+        if self.name != (shown := printable(self.name)):
+            raise NopalError(f"The model {shown} has a name that is not UTF-8; rename its file and folder.")
         try:
             if self.member is None:
                 return self.path.read_bytes()
@@ -105,7 +107,12 @@ def find_models(root: str | Path, *, drop: Sequence[str] = SYMMETRIC, formats: S
             "class folders, such as car/01.off."
         )
     models = [found[name] for name in sorted(found)]
-    return Found(models, sorted(str(f) for f in folders - filled if f.name not in drop), dropped)
+    return Found(models, sorted(printable(str(f)) for f in folders - filled if f.name not in drop), dropped)
+
+
+def printable(name: str) -> str:
+    """The name of a file, bytes that are not UTF-8 as numbers."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _contents(root: Path) -> tuple[list[PurePosixPath], set[PurePosixPath]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64, Shaped, UInt8
 
 from nopal.atomic import written_beside
 from nopal.errors import NopalError
@@ -25,15 +25,28 @@ class Tables(NamedTuple):
     labels: Float64[np.ndarray, "objects views 3"]
 
 
-def _latin1(text: str, encoding: str = "latin1") -> bytes:
-    """The one use of `codecs.encode` in such files: Python 3 writes bytes so where Python 2 should read them."""
-    return text.encode("latin1")
+ADMITTED = {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")} | {
+    (f"numpy.{core}.{module}", name)
+    for core in ("core", "_core")  # before NumPy 2, and since
+    for module, name in (("multiarray", "_reconstruct"), ("multiarray", "scalar"), ("numeric", "_frombuffer"))
+}
+PLAIN = {"b1", "i1", "u1", "i2", "u2", "f2", "i4", "u4", "f4", "i8", "u8", "f8"}
 
 
-_MULTIARRAY = {"_reconstruct": np.zeros(0).__reduce__()[0], "scalar": np.float64(0).__reduce__()[0]}
-ADMITTED = {
-    (f"numpy.{core}.multiarray", name): value for core in ("core", "_core") for name, value in _MULTIARRAY.items()
-} | {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype, ("_codecs", "encode"): _latin1}
+class _Said:
+    """What a pickle says about an object: which function is to be called with what, and the state to set. Nothing is
+    called or set: NumPy's own functions believe all that they are told, and a forged array ends the process."""
+
+    __slots__ = __match_args__ = ("name", "arguments", "state")
+
+    def __init__(self, name: str, arguments: tuple[Any, ...] = ()):
+        self.name, self.arguments, self.state = name, arguments, None
+
+    def __call__(self, *arguments: Any) -> _Said:
+        return _Said(self.name, arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
 
 
 class _Restricted(pickle.Unpickler):
@@ -42,7 +55,37 @@ class _Restricted(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ADMITTED:
             raise pickle.UnpicklingError(f"it wants {module}.{name}, where only NumPy arrays and lists are admitted")
-        return ADMITTED[module, name]
+        return _Said(name)
+
+
+def _plain(value: Any) -> Any:
+    """Lists of arrays and numbers, of what a pickle says."""
+    match value:
+        case list() | tuple():
+            return [_plain(each) for each in value]
+        case int() | float():
+            return value
+        case _Said("_reconstruct", _, (_, shape, dtype, by_columns, content)):
+            return _numbers(content, dtype).reshape(shape, order="F" if by_columns else "C")
+        case _Said("_frombuffer", (content, dtype, shape, ("C" | "F") as order, *_)):
+            return _numbers(content, dtype).reshape(shape, order=order)
+        case _Said("_frombuffer", (content, dtype, shape, "K", axes)):
+            return _numbers(content, dtype).reshape(shape).transpose(axes)
+        case _Said("scalar", (dtype, content)):
+            return _numbers(content, dtype).item()
+    raise ValueError(f"it holds {value.name if isinstance(value, _Said) else type(value).__name__} out of place")
+
+
+def _numbers(content: Any, dtype: Any) -> Shaped[np.ndarray, "n"]:
+    """The numbers that bytes stand for. Bytes are text in pickles of Python 2, and encoded text where Python 3 writes
+    what Python 2 should read."""
+    match content:
+        case _Said("encode", (str() as text, *_)) | (str() as text):
+            content = text.encode("latin1")
+    match dtype:
+        case _Said("dtype", (code, *_), (_, ("<" | ">" | "=" | "|") as order, *_)) if code in PLAIN:
+            return np.frombuffer(content, order + code)
+    raise ValueError("it holds an array of something other than plain numbers")
 
 
 def read_pickle(path: Path) -> Tables:
@@ -52,7 +95,7 @@ def read_pickle(path: Path) -> Tables:
     except OSError as error:
         raise NopalError(f"{path} cannot be read ({error.strerror}); expected a pickle of poses.") from None
     try:
-        images, labels = _Restricted(io.BytesIO(content), encoding="latin1").load()
+        images, labels = _plain(_Restricted(io.BytesIO(content), encoding="latin1").load())
         tables = Tables(np.asarray(images), np.asarray(labels, np.float64))
     except Exception as error:  # damaged pickles raise whatever their bytes happen to call for
         raise NopalError(

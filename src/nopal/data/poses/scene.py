@@ -92,17 +92,15 @@ class Stage:
         self._context.make_current()
         options = self.options
         mesh, place = stand(mesh, options.centre)
-        spec = describe(mesh, options)
         try:
-            model = spec.compile()
-        except ValueError as error:
-            reason = str(error).splitlines()[0]
-            raise NopalError(f"MuJoCo refuses the model {name} ({reason}); repair it or take it away.") from None
-        data = mujoco.MjData(model)
-        scene, drawer = (
-            mujoco.MjvScene(model, maxgeom=16),
-            mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100),
-        )
+            model = describe(mesh, options).compile()
+            data, scene = mujoco.MjData(model), mujoco.MjvScene(model, maxgeom=16)
+            drawer = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        except (ValueError, RuntimeError, mujoco.FatalError) as error:  # the latter two where memory runs out
+            reason = str(error).partition("\n")[0]
+            raise NopalError(
+                f"MuJoCo refuses the model {name} ({reason}); repair it, make it smaller or take it away."
+            ) from None
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, drawer)
         scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = options.shadows > 0
         camera, seen = mujoco.MjvCamera(), mujoco.MjvOption()
@@ -137,6 +135,7 @@ def describe(mesh: Mesh, options: SceneOptions) -> Any:
     import mujoco
 
     spec = mujoco.MjSpec()
+    spec.compiler.balanceinertia = True  # of a flat mesh rounding decides whether its inertia is possible
     side = options.size * options.samples
     spec.visual.global_.offwidth = spec.visual.global_.offheight = side
     spec.visual.quality.offsamples = 0  # averaging a larger image costs less, and smooths textures of light too
