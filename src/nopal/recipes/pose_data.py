@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import shutil
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +61,15 @@ def find_poses(file: Path | None = None, variants: int = 0) -> PoseSet:
 def _rendered(models: Path, variants: int) -> Path:
     """The file in the cache folder of what is drawn of these models, which is made where they are new or have changed.
     While some can't be drawn the others are kept apart, so that only repaired ones are drawn then."""
-    models = models.expanduser().resolve()
+    models = models.expanduser()
     files = sorted({model.path for model in find_models(models).models})
-    stamps = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
-    place, content = (hashlib.sha256(repr(key).encode()).hexdigest()[:12] for key in (models, stamps))
+    stamps = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
+    place, content = (hashlib.sha256(repr(key).encode()).hexdigest()[:12] for key in (models.resolve(), stamps))
     name = cache_folder() / f"poses-{place}{f'-{variants}-variants' if variants else ''}"
     rendered = name.with_name(f"{name.name}-{content}.npz")
-    if not rendered.is_file():
-        render_file(models, rendered, RenderOptions(variants=variants), partial=name.with_suffix(".partial"))
+    partial = name.with_suffix(".partial")
+    if partial.exists() or not rendered.is_file():  # what had no memory to be drawn may have it now
+        render_file(models, rendered, RenderOptions(variants=variants), partial=partial)
     return rendered
 
 
@@ -155,6 +155,4 @@ def write_sheet(poses: PoseSet, path: Path) -> Path:
     """Write the contact sheet of `poses`, of more than `SHOWN` objects an even choice; raises `NopalError` where that
     cannot be done."""
     poses = poses.of(evenly(len(poses), SHOWN))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box in the picture tells it better
-        return write_picture(pose_sheet(poses.images, poses.angles, poses.names), path)
+    return write_picture(pose_sheet(poses.images, poses.angles, poses.names), path)

@@ -19,9 +19,9 @@ METERED = 2_000
 READING = 16
 """Tasks of a reading in a log: a few show whether a learner looks at the support set at all."""
 WARNING = (
-    "Predictions on training tasks are hardly better with the support set than without it or with a wrong one "
-    "(reliance {}, of 1): where that lasts, the learner memorises its tasks, so try meta-regularisation, "
-    "meta-augmentation, or fresh labels for every task."
+    "Predictions on training tasks are hardly better with the support set than without it or with a wrong one{}: where "
+    "that lasts, the learner memorises its tasks, so try meta-regularisation, meta-augmentation, or fresh labels for "
+    "every task."
 )
 
 
@@ -52,6 +52,7 @@ class Trial:
 
     def _warn(self, reading: Reading) -> None:
         if self._before and reading.memorising and not self._told and is_first():
-            print(WARNING.format(reading), file=sys.stderr)
+            reliance = "" if reading.reliance is None else f" (reliance {reading}, of 1)"
+            print(WARNING.format(reliance), file=sys.stderr)
             self._told = True
         self._before = reading.memorising

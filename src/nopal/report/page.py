@@ -9,6 +9,7 @@ import io
 import itertools
 import os
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -63,7 +64,9 @@ def write_page(path: str | os.PathLike[str], page: str) -> None:
 
 def write_picture(figure: Figure, path: Path, dpi: int = 160) -> Path:
     """The figure as PNG, whole or not at all; raises `NopalError` where it cannot be written."""
-    return write_file(path, lambda beside: figure.savefig(beside, format="png", dpi=dpi))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box in the picture tells it better
+        return write_file(path, lambda beside: figure.savefig(beside, format="png", dpi=dpi))
 
 
 def _section(section: Section, numbers: Iterator[int]) -> str:

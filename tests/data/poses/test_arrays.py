@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,23 @@ def test_forged_arrays_are_refused(tmp_path: Path) -> None:
     said = done.stdout.splitlines()
     assert len(said) == len(FORGED), done
     assert all("is no pickle of poses (ValueError: " in line for line in said), said
+
+
+def test_small_files_take_little_memory_and_time(tmp_path: Path) -> None:
+    nested: list = []
+    for _ in range(40):
+        nested = [nested, nested]
+    file = tmp_path / "train_data.pkl"
+    file.write_bytes(pickle.dumps([nested, []], 2))
+    with pytest.raises(NopalError, match="it repeats itself"):
+        load_poses(file)
+    file.write_bytes(b"\x80\x02K\x01r\x00\x00\x80\x00.")  # as many as eight million objects to come back to
+    tracemalloc.start()
+    with pytest.raises(NopalError, match="is no pickle of poses"):
+        load_poses(file)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6
 
 
 def test_a_pickle_leaves_nothing_behind(tmp_path: Path) -> None:

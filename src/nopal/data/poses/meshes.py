@@ -47,7 +47,7 @@ class Model:
                 return self.path.read_bytes()
             with zipfile.ZipFile(self.path) as archive:
                 return archive.read(self.member)
-        except (*UNREADABLE, NotImplementedError, RuntimeError, KeyError) as error:
+        except (*UNREADABLE, KeyError) as error:
             raise NopalError(f"The model {self.name} can't be read ({error}); repair it or take it away.") from None
 
     def as_variant(self, number: int) -> Model:

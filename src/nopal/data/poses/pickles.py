@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,8 +50,11 @@ class _Said:
         self.state = state
 
 
-class _Restricted(pickle.Unpickler):
-    """Admits arrays, numbers, text and lists, and nothing that could run."""
+class _Restricted(pickle._Unpickler):
+    """Admits arrays, numbers, text and lists, and nothing that could run.
+
+    The unpickler in Python: that in C makes room for as many objects as a file of ten bytes says it has.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ADMITTED:
@@ -58,11 +62,13 @@ class _Restricted(pickle.Unpickler):
         return _Said(name)
 
 
-def _plain(value: Any) -> Any:
-    """Lists of arrays and numbers, of what a pickle says."""
+def _plain(value: Any, left: Iterator[int]) -> Any:
+    """Lists of arrays and numbers, of what a pickle says; `left` ends where it repeats itself without end."""
+    if next(left, None) is None:
+        raise ValueError("it repeats itself")
     match value:
         case list() | tuple():
-            return [_plain(each) for each in value]
+            return [_plain(each, left) for each in value]
         case int() | float():
             return value
         case _Said("_reconstruct", _, (_, shape, dtype, by_columns, content)):
@@ -95,7 +101,8 @@ def read_pickle(path: Path) -> Tables:
     except OSError as error:
         raise NopalError(f"{path} cannot be read ({error.strerror}); expected a pickle of poses.") from None
     try:
-        images, labels = _plain(_Restricted(io.BytesIO(content), encoding="latin1").load())
+        said = _Restricted(io.BytesIO(content), encoding="latin1").load()
+        images, labels = _plain(said, iter(range(len(content))))
         tables = Tables(np.asarray(images), np.asarray(labels, np.float64))
     except Exception as error:  # damaged pickles raise whatever their bytes happen to call for
         raise NopalError(
