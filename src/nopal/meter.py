@@ -49,8 +49,8 @@ class Reading:
     low: float | None
     high: float | None
     memorising: bool
-    """whether the learner certainly needs no support set, and yet is better than guessing: it does as well before it
-    adapts, or both with labels shuffled (or more: its reliance) and with the support set of another task"""
+    """whether the learner is certainly better than guessing without its support set: about as good before it adapts, or
+    with a reliance near 0 and the support set of another task"""
 
     def as_dict(self) -> dict[str, Any]:
         """As a record holds it: mean scores, accuracies in percent."""
@@ -108,6 +108,7 @@ def read_meter(
     scores = {name: np.nan_to_num(of.astype(float), nan=guess, posinf=guess) for name, of in found.items()}
     right, shuffled, foreign = (scores[name] for name in ("right", "shuffled", "foreign"))
     sign = 1 if target.metric == "accuracy" else -1
+    draws = np.random.default_rng(0).multinomial(episodes, even[0], RESAMPLES) / episodes
 
     def gain(values: Values, weights: Float[np.ndarray, "n tasks"]) -> Float[np.ndarray, "n"]:
         return sign * (weights @ values - guesses(weights))
@@ -120,7 +121,6 @@ def read_meter(
     def certain(values: Values) -> bool:
         return bool(np.quantile(gain(values, draws), 0.025) > 0)
 
-    draws = np.random.default_rng(0).multinomial(episodes, even[0], RESAMPLES) / episodes
     reliance = low = high = None
     memorising = False
     if certain(right):

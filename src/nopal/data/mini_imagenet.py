@@ -125,22 +125,12 @@ def _sorted_into_folders(files: _Files) -> Iterable[tuple[str, str]]:
 
 def _listed(files: _Files, listed: Path) -> Iterable[tuple[str, str]]:
     """Class and name of every image in the list."""
-    try:
-        with listed.open(newline="", encoding="utf-8") as lines:
-            reader = csv.DictReader(lines)
-            if not {"filename", "label"} <= set(reader.fieldnames or ()):
-                raise NopalError(f"{listed} begins with {reader.fieldnames}; expected the columns filename and label.")
-            wanted = [(line["label"], line["filename"]) for line in reader]
-    except UnicodeDecodeError:
-        raise NopalError(f"{listed} is no text; expected a list with the columns filename and label.") from None
     places = collections.defaultdict(list)
     for name in files.names:
         if _is_image(PurePosixPath(name)):
             places[PurePosixPath(name).name].append(name)
     found = []
-    for label, file in wanted:
-        if not (label and file):
-            raise NopalError(f"{listed} has a line without a filename or a label; get a complete copy.")
+    for label, file in _lines(listed):
         where = [name for name in places[file] if PurePosixPath(name).parent.name == label] or places[file]
         if not where:
             raise NopalError(f"{file}, which {listed} names, is not in {files.path}: get a complete copy.")
@@ -151,6 +141,21 @@ def _listed(files: _Files, listed: Path) -> Iterable[tuple[str, str]]:
         found.append((label, where[0]))
     if len(set(found)) < len(found):
         raise NopalError(f"{listed} names a file twice; get a complete copy.")
+    return found
+
+
+def _lines(listed: Path) -> list[tuple[str, str]]:
+    """Label and file of every line of a list."""
+    try:
+        with listed.open(newline="", encoding="utf-8") as lines:
+            reader = csv.DictReader(lines)
+            if not {"filename", "label"} <= set(reader.fieldnames or ()):
+                raise NopalError(f"{listed} begins with {reader.fieldnames}; expected the columns filename and label.")
+            found = [(line["label"], line["filename"]) for line in reader]
+    except UnicodeDecodeError:
+        raise NopalError(f"{listed} is no text; expected a list with the columns filename and label.") from None
+    if not all(label and file for label, file in found):
+        raise NopalError(f"{listed} has a line without a filename or a label; get a complete copy.")
     return found
 
 

@@ -82,9 +82,14 @@ def first_round(name: str) -> str:
     return re.sub(r"-round-\d+$", "", name)
 
 
+def is_later_round(name: str, recipe: Recipe) -> bool:
+    """Whether it is the name of a round of this recipe, the first left out."""
+    return first_round(name) == recipe.name != name
+
+
 def rounds_of(recipe: Recipe, names: Iterable[str]) -> list[Recipe]:
     """The rounds of a recipe that are among these names, in their order, the first left out."""
-    later = {name for name in names if first_round(name) == recipe.name != name}
+    later = {name for name in names if is_later_round(name, recipe)}
     return [of_round(recipe, number) for number in sorted(int(name.rpartition("-")[2]) for name in later)]
 
 

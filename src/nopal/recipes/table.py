@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from nopal.errors import NopalError
 from nopal.recipes.recipe import Difficulty, Published, Recipe, name_of_difficulty
-from nopal.recipes.rounds import first_round, rounds_of
+from nopal.recipes.rounds import first_round, is_later_round, rounds_of
 from nopal.recipes.running import RECIPES
 from nopal.recipes.stepping import read_steps
 from nopal.recipes.sweeps import sweeps_of
@@ -126,7 +126,7 @@ def _in_order(data: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if not own and recipe.published and recipe.data == data:
             own = [_published_only(recipe.name, recipe.title, data, recipe.published)]
         lines += own
-        later = [record for record in records if first_round(record["recipe"]) == recipe.name != record["recipe"]]
+        later = [record for record in records if is_later_round(record["recipe"], recipe)]
         lines += sorted(later, key=lambda record: (record["recipe"], *budget_order(record)))
     lines += [record for record in records if first_round(record["recipe"]) not in RECIPES]
     return lines
