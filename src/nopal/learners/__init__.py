@@ -11,6 +11,7 @@ from nopal.learners.learner import CoupledLearner, Learner, MetaLearner, Normali
 from nopal.learners.logistic import Logistic
 from nopal.learners.maml import MAML
 from nopal.learners.meta_regularisation import MetaRegularised
+from nopal.learners.mirrored import Mirrored
 from nopal.learners.mlp_head import MLPHead, MLPStoppedOnQueries
 from nopal.learners.nearest_neighbour import NearestNeighbour
 from nopal.learners.neural_process import NeuralProcess
@@ -35,6 +36,7 @@ __all__ = [
     "MLPStoppedOnQueries",
     "MetaLearner",
     "MetaRegularised",
+    "Mirrored",
     "NearestNeighbour",
     "NeuralProcess",
     "NormalisingLearner",

@@ -20,6 +20,7 @@ from nopal.recipes.regularised_options import (
     BayesByBackpropOptions,
     CNPOptions,
     FineTuningOptions,
+    MirroredOptions,
     NPOptions,
     RegularisedOptions,
     TAMLOptions,
@@ -113,6 +114,7 @@ MetaLearnerOptions = (
     | ANPOptions
     | RegularisedOptions
     | BayesByBackpropOptions
+    | MirroredOptions
 )
 LearnerOptions = MetaLearnerOptions | FromScratchOptions | BaselineOptions | FineTunedEncoderOptions
 

@@ -5,6 +5,7 @@ and Jang 2020 (arXiv 2007.05549)."""
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from nopal.recipes.learner_options import MAMLOptions, RidgeOptions
@@ -16,6 +17,7 @@ from nopal.recipes.regularised_options import (
     CNPOptions,
     FeatureOptions,
     FineTuningOptions,
+    MirroredOptions,
     NPOptions,
     RegularisedOptions,
     WholeMAMLOptions,
@@ -75,6 +77,10 @@ ALL_DRAWN = BayesByBackpropOptions(
 )
 
 RIDGE = RegularisedOptions(RidgeOptions(hidden=(100, 64)), FeatureOptions((196,)), "none")
+# Objects turn 0.025 to the right of the point that the camera looks at, 4 away, in a field of view of 45 degrees.
+AXIS = 0.5 + 0.025 / (2 * 4 * math.tan(math.pi / 8))
+MIRRORED = MirroredOptions(RIDGE, AXIS)
+SYMMETRY = f"{OURS}; takes objects for their own mirror images"
 
 
 def row(
@@ -251,17 +257,22 @@ ABLATION = (
         note=f"{OURS}; two of the test objects look much the same after half a turn (see files.md)",
     ),
     row("ridge-circular", "ridge regression, circle", RIDGE, 30_000, 1e-3, None, CIRCULAR, OURS),
+    row("ridge-mirrored", "ridge regression, circle, mirror images", MIRRORED, 30_000, 1e-3, None, CIRCULAR, SYMMETRY),
     *(
         row(
-            name,
-            f"ridge regression, circle, {number} variants",
-            RIDGE,
+            f"{name}-{number}" if number > 4 else name,
+            f"{title}, {number} variants",
+            learner,
             30_000,
             1e-3,
             tasks=dataclasses.replace(CIRCULAR, variants=number),
-            note=f"not in the paper; meta-trained on {number} further shapes of each object that is not held back, too",
+            note=f"{note}; meta-trained on {number} further shapes of each object that is not held back, too",
         )
-        for name, number in (("ridge-circular-varied", 4), ("ridge-circular-varied-16", 16))
+        for name, title, learner, note, number in (
+            ("ridge-circular-varied", "ridge regression, circle", RIDGE, OURS, 4),
+            ("ridge-circular-varied", "ridge regression, circle", RIDGE, OURS, 16),
+            ("ridge-mirrored-varied", "ridge regression, circle, mirror images", MIRRORED, SYMMETRY, 16),
+        )
     ),
 )
 

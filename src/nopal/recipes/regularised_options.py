@@ -17,6 +17,7 @@ from nopal.learners.conditional_neural_process import ConditionalNeuralProcess, 
 from nopal.learners.fine_tuning import FineTuning
 from nopal.learners.learner import MetaLearner
 from nopal.learners.meta_regularisation import Draws, MetaRegularised, Of
+from nopal.learners.mirrored import Mirrored
 from nopal.learners.neural_process import NeuralProcess
 from nopal.learners.taml import TAML, Regulariser
 from nopal.nets.bottleneck import Bottleneck, OverDimensions
@@ -238,3 +239,20 @@ class BayesByBackpropOptions:
     def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> BayesByBackprop:
         learner: MetaLearner = self.learner.build(shape, target, key)
         return BayesByBackprop(learner, beta=self.beta, scale=self.scale, samples=self.samples)
+
+
+@dataclasses.dataclass(frozen=True)
+class MirroredOptions:
+    """Any of these learners of angles, which sees each view's mirror image, too."""
+
+    method: ClassVar[str] = "mirrored"
+    learner: RegularisedOptions | MAMLOptions | CNPOptions = RegularisedOptions(noise="none")
+    axis: float = 0.5
+    """where the mirror stands, as a share of an image's width"""
+
+    @property
+    def title(self) -> str:
+        return f"{self.learner.title} with mirror images"
+
+    def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> Mirrored:
+        return Mirrored(self.learner.build(shape, target, key), self.axis)

@@ -46,7 +46,8 @@ class Variant:
     @property
     def additions(self) -> int:
         plain = {**PLAIN, "beta": "0"} if self.choices["beta"] == "0" else PLAIN
-        return sum(self.choices[name] != choice for name, choice in plain.items())
+        mirrored = bool(self.others.get(("learner", "mirror images")))
+        return mirrored + sum(self.choices[name] != choice for name, choice in plain.items())
 
 
 def ablation_table(records: Sequence[Record]) -> str:
@@ -88,6 +89,8 @@ def read_choices(config: Mapping[str, Any]) -> tuple[str, dict[str, str], dict[P
     others by their paths."""
     learner, training, tasks = config["learner"], config["training"], config["tasks"]
     noise: Mapping[str, Any] = {"noise": "none"}
+    mirrored = learner["method"] == "mirrored"
+    learner = learner["learner"] if mirrored else learner
     if learner["method"] == "bayes_by_backprop":
         noise, learner = {**learner, "noise": "all weights"}, learner["learner"]
     if learner["method"] == "meta_regularised":
@@ -112,6 +115,7 @@ def read_choices(config: Mapping[str, Any]) -> tuple[str, dict[str, str], dict[P
     named = ("steps", "tasks_per_step", "seed", "weight_decay", "decay")
     others |= {("training", name): value for name, value in training.items() if name not in named}
     others |= {("tasks", name): value for name, value in tasks.items() if name not in ("method", "angle", "augmented")}
+    others[("learner", "mirror images")] = mirrored
     if drawn:
         others |= {
             ("noise", name): noise[name] for name in ("draws", "of", "over_dimensions", "samples") if name in noise
