@@ -89,7 +89,7 @@ def test_variants_come_from_models_or_from_a_file_that_has_them(
     monkeypatch.setenv("NOPAL_CACHE", str(tmp_path / "cache"))
     file = poses.save(tmp_path / "data" / "poses.npz")
     for asked in (None, file):
-        with pytest.raises(NopalError, match=r"holds 0 variants .* but 2 are asked for; render it .*--variants 2"):
+        with pytest.raises(NopalError, match=r"holds 0 free variants .* but 2 are asked for; render it .*--variants 2"):
             find_poses(asked, variants=2)
     rendered: list[RenderOptions] = []
     names = ("thing/0", "thing/1", "thing/0~1", "thing/0~2", "thing/4", "thing/5~7")
@@ -109,6 +109,10 @@ def test_variants_come_from_models_or_from_a_file_that_has_them(
     varied.save(file)
     assert find_poses(variants=2).names == names
     assert len(rendered) == 1
+    assert find_poses(variants=2, warp="symmetric").names == names
+    assert rendered[1:] == [RenderOptions(variants=2, warp="symmetric")]
+    with pytest.raises(NopalError, match=r"holds 0 symmetric variants .* --variants 1 --warp symmetric"):
+        find_poses(file, variants=1, warp="symmetric")
     assert find_poses(variants=1).names == ("thing/0", "thing/1", "thing/0~1", "thing/4", "thing/5~7")
     fewest = find_poses(file)
     assert (fewest.variants, fewest.names) == (0, ("thing/0", "thing/1", "thing/4", "thing/5~7"))

@@ -12,7 +12,7 @@ from typing import Any
 from nopal.data.download import cache_folder, data_folder
 from nopal.data.poses.arrays import PoseSet, load_poses, tables_of
 from nopal.data.poses.collecting import RenderOptions, partial_beside, render_poses
-from nopal.data.poses.meshes import find_models
+from nopal.data.poses.meshes import Warp, find_models
 from nopal.data.poses.pickles import write_pickle
 from nopal.data.poses.rendering import Rendered
 from nopal.data.poses.scene import SceneOptions
@@ -31,45 +31,47 @@ SHOWN = 100
 """Objects of a contact sheet."""
 
 
-def find_poses(file: Path | None = None, variants: int = 0) -> PoseSet:
-    """The poses of `file`, with so many `variants` of objects for meta-training; by default those of the data folder:
-    of a file that has as many, else of CAD models. These, of which `file` may also be a folder or a zip file, are
-    rendered and kept in the cache folder. Raises `NopalError` where there is neither, and for a file with fewer
-    variants."""
+def find_poses(file: Path | None = None, variants: int = 0, warp: Warp = "free") -> PoseSet:
+    """The poses of `file`, with so many `variants` of objects for meta-training, made by that `warp`; by default those
+    of the data folder: of a file that has as many, else of CAD models. These, of which `file` may also be a folder or a
+    zip file, are rendered and kept in the cache folder. Raises `NopalError` where there is neither, and for a file with
+    fewer variants."""
     folder, lacking = data_folder(), None
     if file and (file.expanduser().is_dir() or file.suffix.lower() == ".zip"):
-        return load_poses(_rendered(file, variants))
+        return load_poses(_rendered(file, variants, warp))
     for path in [file] if file else [folder / name for name in FILES if (folder / name).is_file()]:
         poses = load_poses(path)
-        if poses.variants >= variants:
+        fitting = poses.variants if poses.warp == warp or not variants else 0
+        if fitting >= variants:
             return poses.with_variants(variants)
-        lacking = lacking or (path, poses.variants)
+        lacking = lacking or (path, fitting)
     models = folder / MODELS
     if lacking and (file or not models.is_file()):
         raise NopalError(
-            f"{lacking[0]} holds {lacking[1]} variants of an object for meta-training, but {variants} are asked for; "
-            f"render it by `nopal poses render --variants {variants}`."
+            f"{lacking[0]} holds {lacking[1]} {warp} variants of an object for meta-training, but {variants} are asked "
+            f"for; render it by `nopal poses render --variants {variants} --warp {warp}`."
         )
     if not models.is_file():
         raise NopalError(
             f"There is neither {FILES[0]} nor {MODELS} in {folder}: render CAD models of your own by `nopal poses "
             f"render CAD_DIR {folder / FILES[0]}`, or put the PASCAL3D+ models there, a folder a class in one zip file."
         )
-    return load_poses(_rendered(models, variants))
+    return load_poses(_rendered(models, variants, warp))
 
 
-def _rendered(models: Path, variants: int) -> Path:
+def _rendered(models: Path, variants: int, warp: Warp) -> Path:
     """The file in the cache folder of what is drawn of these models, which is made where they are new or have changed.
     While some can't be drawn the others are kept apart, so that only repaired ones are drawn then."""
     models = models.expanduser()
     files = sorted({model.path for model in find_models(models).models})
     stamps = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
     place, content = (hashlib.sha256(repr(key).encode()).hexdigest()[:12] for key in (models.resolve(), stamps))
-    name = cache_folder() / f"poses-{place}{f'-{variants}-variants' if variants else ''}"
+    kind = "variants" if warp == "free" else f"{warp}-variants"
+    name = cache_folder() / f"poses-{place}{f'-{variants}-{kind}' if variants else ''}"
     rendered = name.with_name(f"{name.name}-{content}.npz")
     partial = name.with_suffix(".partial")
     if partial.exists() or not rendered.is_file():  # what had no memory to be drawn may have it now
-        render_file(models, rendered, RenderOptions(variants=variants), partial=partial)
+        render_file(models, rendered, RenderOptions(variants=variants, warp=warp), partial=partial)
     return rendered
 
 
@@ -90,7 +92,7 @@ def own_of(poses: PoseSet) -> dict[str, Any] | None:
     drawn = json.dumps({name: made.get(name) for name in expected}) == json.dumps(expected)
     if drawn and complete and listed.items() <= parts.items():
         return None
-    told = ("source", "pickles", "views", "seed", "options", "variants", "strength")
+    told = ("source", "pickles", "views", "seed", "options", "variants", "strength", "warp")
     return {"digest": poses.digest(), **{name: made[name] for name in told if name in made}}
 
 

@@ -80,6 +80,7 @@ RIDGE = RegularisedOptions(RidgeOptions(hidden=(100, 64)), FeatureOptions((196,)
 # Objects turn 0.025 to the right of the point that the camera looks at, 4 away, in a field of view of 45 degrees.
 AXIS = 0.5 + 0.025 / (2 * 4 * math.tan(math.pi / 8))
 MIRRORED = MirroredOptions(RIDGE, AXIS)
+MIRRORED_TASKS = dataclasses.replace(CIRCULAR, variants=16, warp="symmetric")
 SYMMETRY = f"{OURS}; takes objects for their own mirror images"
 
 
@@ -260,18 +261,18 @@ ABLATION = (
     row("ridge-mirrored", "ridge regression, circle, mirror images", MIRRORED, 30_000, 1e-3, None, CIRCULAR, SYMMETRY),
     *(
         row(
-            f"{name}-{number}" if number > 4 else name,
-            f"{title}, {number} variants",
+            f"ridge-{name}",
+            f"ridge regression, circle, {title}{tasks.variants} variants",
             learner,
             30_000,
             1e-3,
-            tasks=dataclasses.replace(CIRCULAR, variants=number),
-            note=f"{note}; meta-trained on {number} further shapes of each object that is not held back, too",
+            tasks=tasks,
+            note=f"{note}; meta-trained on {tasks.variants} further shapes of each object that is not held back, too",
         )
-        for name, title, learner, note, number in (
-            ("ridge-circular-varied", "ridge regression, circle", RIDGE, OURS, 4),
-            ("ridge-circular-varied", "ridge regression, circle", RIDGE, OURS, 16),
-            ("ridge-mirrored-varied", "ridge regression, circle, mirror images", MIRRORED, SYMMETRY, 16),
+        for name, title, learner, note, tasks in (
+            ("circular-varied", "", RIDGE, OURS, dataclasses.replace(CIRCULAR, variants=4)),
+            ("circular-varied-16", "", RIDGE, OURS, dataclasses.replace(CIRCULAR, variants=16)),
+            ("mirrored-varied-16", "mirror images, ", MIRRORED, SYMMETRY, MIRRORED_TASKS),
         )
     ),
 )

@@ -8,6 +8,7 @@ import math
 from typing import ClassVar, Literal
 
 from nopal.data.poses.arrays import PoseSet
+from nopal.data.poses.meshes import Warp
 from nopal.partitions import Exclusivity
 from nopal.tasks.poses import Poses
 from nopal.tasks.regression import Sinusoids, Version
@@ -69,6 +70,8 @@ class PoseTasks:
     """turn all angles of a meta-training task by the same multiple of 90 degrees, another in each task"""
     variants: int = dataclasses.field(default=0, metadata=LATER)
     """further shapes of each meta-training object, see `nopal poses render`"""
+    warp: Warp = dataclasses.field(default="free", metadata=LATER)
+    """how those are made: each corner by itself, or left and right alike (symmetric)"""
     choosing: bool = False
     """to choose hyper-parameters: test on those meta-training objects that are kept for it, train on the others"""
 

@@ -128,7 +128,7 @@ def open_tasks(data: str, experiment: Experiment, given: Encoder | None = None, 
             told.sample(jax.random.key(0)).query.x.shape[1:],
         )
     if isinstance(options, PoseTasks):
-        return pose_tasks(options, find_poses(file, options.variants))
+        return pose_tasks(options, find_poses(file, options.variants, options.warp))
     return ImageTasks(splits_of(data), options, given)
 
 

@@ -192,5 +192,8 @@ def test_a_warped_mesh_follows_the_corners_of_its_box() -> None:
     moved = warp(Mesh(np.vstack([corners, middle]), FACES), 0.3, np.random.default_rng(5))
     moves = np.random.default_rng(5).uniform(-0.3, 0.3, (2, 2, 2, 3)).reshape(8, 3) * side
     np.testing.assert_allclose(moved.vertices, np.vstack([corners + moves, middle + moves.mean(axis=0)]))
+    alike = warp(Mesh(corners, FACES), 0.3, np.random.default_rng(5), "symmetric")
+    np.testing.assert_allclose(alike.vertices[:4], (corners + moves)[:4])
+    np.testing.assert_allclose(alike.vertices[4:] - middle, (alike.vertices[:4] - middle) * [-1, 1, 1])
     flat = Mesh(corners * [1, 1, 0], FACES)
     assert not warp(flat, 0.3, np.random.default_rng(0)).vertices[:, 2].any()

@@ -164,8 +164,11 @@ def test_variants_of_models_for_training_are_other_shapes_from_other_angles(
     again: list[Rendered] = []
     stronger = render(root, out, variants=2, strength=0.4, watch=lambda _, rendered: again.append(rendered)).poses
     assert [rendered.name for rendered in again if rendered and rendered.kept] == list(whole.names)
-    np.testing.assert_array_equal(stronger.angles, poses.angles)
-    assert (stronger.images[4:] != poses.images[4:]).any(axis=(2, 3)).any(axis=1).all()
+    symmetric = render(root, out, variants=2, warp="symmetric").poses
+    assert (poses.warp, symmetric.warp, symmetric.made["warp"]) == ("free", "symmetric", "symmetric")
+    for other in (stronger, symmetric):
+        np.testing.assert_array_equal(other.angles, poses.angles)
+        assert (other.images[4:] != poses.images[4:]).any(axis=(2, 3)).any(axis=1).all()
 
 
 def test_a_model_named_like_a_variant_is_refused_before_any_variant_is_drawn(

@@ -101,6 +101,11 @@ class PoseSet:
         """How many further shapes there are of objects for meta-training."""
         return int(self.made.get("variants", 0))
 
+    @property
+    def warp(self) -> str:
+        """How those were warped; files from before there was a choice don't say it."""
+        return str(self.made.get("warp", "free"))
+
     def with_variants(self, most: int) -> PoseSet:
         """The same without the further shapes of an object beyond the first `most`."""
         if most >= self.variants:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from nopal.data.poses.arrays import PoseSet
-from nopal.data.poses.meshes import FORMATS, PLACE, SYMMETRIC, Model, find_models
+from nopal.data.poses.meshes import FORMATS, PLACE, SYMMETRIC, Model, Warp, find_models
 from nopal.data.poses.rendering import Rendered, Work, load_rendered, render_models
 from nopal.data.poses.scene import SceneOptions
 from nopal.data.poses.split import divide
@@ -41,6 +41,9 @@ class RenderOptions:
     of objects that are held back or for the test"""
     strength: float = 0.2
     """how far the corners of a warped object's box move, as a share of its sides; below 0.5"""
+    warp: Warp = "free"
+    """free: every corner moves by itself; symmetric: left and right alike, which keeps objects their own mirror
+    images"""
 
     def check(self) -> None:
         """Raises `NopalError` for numbers that make no objects."""
@@ -89,7 +92,7 @@ def render_poses(
     out = Path(out).expanduser()
     models, empty, dropped = find_models(root, drop=options.drop, formats=options.formats)
     folder = partial or partial_beside(out)
-    work = Work(scene, options.views, options.seed, folder, options.strength)
+    work = Work(scene, options.views, options.seed, folder, options.strength, options.warp)
     rendered: dict[str, Rendered] = {}
 
     def draw(models: Sequence[Model]) -> tuple[str, ...]:
@@ -136,7 +139,7 @@ def render_poses(
         "problems": list(problems),
     }
     if variants:
-        made |= {"variants": options.variants, "strength": options.strength}
+        made |= {"variants": options.variants, "strength": options.strength, "warp": options.warp}
     poses = _joined({name: file for name in names if (file := rendered[name].file)}, parts, made)
     try:
         poses.save(out)

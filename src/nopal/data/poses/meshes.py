@@ -19,6 +19,7 @@ FORMATS = (".off", ".stl", ".obj", ".ply")
 SYMMETRIC = ("bottle", "train")
 """Classes that Yin et al. leave out: an object that looks the same from all sides has no angle."""
 Centre = Literal["true", "published"]
+Warp = Literal["free", "symmetric"]
 
 
 class Mesh(NamedTuple):
@@ -190,15 +191,18 @@ def stand(mesh: Mesh, centre: Centre = "true") -> tuple[Mesh, Float[np.ndarray, 
     return Mesh(scale * mesh.vertices - foot, mesh.faces), PLACE
 
 
-def warp(mesh: Mesh, strength: float, random: np.random.Generator) -> Mesh:
+def warp(mesh: Mesh, strength: float, random: np.random.Generator, how: Warp = "free") -> Mesh:
     """The mesh bent along with its bounding box, whose corners move in each direction by up to `strength` of the box's
     side there: free-form deformation with a single cell (Sederberg and Parry, SIGGRAPH 1986). Below 0.5 opposite sides
     of the box never change places, and at 0.2 corners are practically never turned inside out (of random moves at 0.4
-    about every eighth)."""
+    about every eighth). `how` "symmetric" moves the corners of high x as a mirror shows those of low x to move, so
+    that what is its own mirror image stays so."""
     low, side = mesh.vertices.min(axis=0), np.ptp(mesh.vertices, axis=0)
     place = (mesh.vertices - low) / np.where(side > 0, side, 1)
     x, y, z = np.moveaxis(np.stack([1 - place, place], axis=-1), 1, 0)
     moves = random.uniform(-strength, strength, (2, 2, 2, 3))
+    if how == "symmetric":
+        moves[1] = moves[0] * [-1, 1, 1]
     return Mesh(mesh.vertices + side * np.einsum("ni,nj,nk,ijkd->nd", x, y, z, moves, optimize=True), mesh.faces)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from nopal.archive import read_archive, write_archive
-from nopal.data.poses.meshes import Model, parse_mesh, warp
+from nopal.data.poses.meshes import Model, Warp, parse_mesh, warp
 from nopal.data.poses.opengl import environment, find_backend
 from nopal.data.poses.scene import SceneOptions, Stage
 from nopal.errors import NopalError
@@ -41,13 +41,14 @@ class Rendered:
 @dataclasses.dataclass(frozen=True)
 class Work:
     """Everything that decides the images of an object, and the folder for the files; `strength` is how far variants are
-    warped."""
+    warped, and `warp` how."""
 
     scene: SceneOptions
     views: int
     seed: int
     folder: Path
     strength: float = 0.0
+    warp: Warp = "free"
 
 
 def draw_rotations(
@@ -129,7 +130,9 @@ class Painter:
                 return Rendered(model.name, file, kept=True)
             mesh = parse_mesh(content, model.suffix, model.name)
             if model.variant:
-                mesh = warp(mesh, work.strength, np.random.default_rng([*_entropy(model.name, work.seed), 1]))
+                mesh = warp(
+                    mesh, work.strength, np.random.default_rng([*_entropy(model.name, work.seed), 1]), work.warp
+                )
             self._stage = self._stage or Stage(work.scene, self._backend)
             angles, quaternions = draw_rotations(model.name, work.views, work.seed, work.scene.rotation)
             images = self._stage.draw(mesh, quaternions, model.name)
@@ -184,7 +187,17 @@ def _fingerprint(model: Model, content: bytes, work: Work) -> str:
     import mujoco
 
     strength = work.strength if model.variant else 0.0
-    decisive = [_KIND, model.name, dataclasses.asdict(work.scene), work.views, work.seed, strength, mujoco.__version__]
+    warped = [work.warp] if model.variant and work.warp != "free" else []
+    decisive = [
+        _KIND,
+        model.name,
+        dataclasses.asdict(work.scene),
+        work.views,
+        work.seed,
+        strength,
+        mujoco.__version__,
+        *warped,
+    ]
     return hashlib.sha256(json.dumps(decisive).encode() + content).hexdigest()[:32]
 
 
