@@ -122,3 +122,13 @@ def test_what_else_differs_is_told() -> None:
     assert [line[10] for line in cells(table)[2:]] == ["", "", "encoder deviation none, draws step, samples 10"]
     table = ablation_table([record("mr-maml-w", 8.0), record("figure-2-mr-maml-0", 7.0)])
     assert [(line[3], line[9]) for line in cells(table)[2:]] == [("0", "reference"), ("0.1", "+1.000 ± 0.424")]
+
+
+def test_what_lies_around_a_learner_is_told_and_makes_it_less_plain() -> None:
+    names = "ridge-validated-varied-16", "ridge-mirrored", "ridge-circular"
+    lines = cells(ablation_table([record(name, 2.0 + place) for place, name in enumerate(names)]))[2:]
+    assert [(line[8], line[10]) for line in lines] == [
+        ("4.000 ± 0.300", ""),
+        ("2.000 ± 0.300", "variants 16, warp symmetric, cross-validated yes, mirror images yes"),
+        ("3.000 ± 0.300", "mirror images yes"),
+    ]

@@ -5,6 +5,7 @@ from nopal.learners.bayes_by_backprop import BayesByBackprop
 from nopal.learners.closed_form import ClosedFormLearner
 from nopal.learners.cluster_matching import ClusterMatching
 from nopal.learners.conditional_neural_process import ConditionalNeuralProcess
+from nopal.learners.cross_validated import CrossValidated
 from nopal.learners.fine_tuning import FineTuning
 from nopal.learners.from_scratch import FromScratch
 from nopal.learners.learner import CoupledLearner, Learner, MetaLearner, NormalisingLearner, WrappingLearner
@@ -28,6 +29,7 @@ __all__ = [
     "ClusterMatching",
     "ConditionalNeuralProcess",
     "CoupledLearner",
+    "CrossValidated",
     "FineTuning",
     "FromScratch",
     "Learner",

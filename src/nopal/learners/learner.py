@@ -139,6 +139,9 @@ class WrappingLearner(MetaLearner):
     ) -> Predictor:
         return self.learner.adapt(support, key=key, steps=steps)
 
+    def for_step(self: W, key: PRNGKeyArray) -> W:
+        return self.around(self.learner.for_step(key))
+
     def episode_statistics(self, episode: Episode) -> PyTree | None:
         return self.learner.episode_statistics(episode)
 

@@ -19,6 +19,7 @@ from nopal.recipes.regularised_options import (
     ANPOptions,
     BayesByBackpropOptions,
     CNPOptions,
+    CrossValidatedOptions,
     FineTuningOptions,
     MirroredOptions,
     NPOptions,
@@ -115,6 +116,7 @@ MetaLearnerOptions = (
     | RegularisedOptions
     | BayesByBackpropOptions
     | MirroredOptions
+    | CrossValidatedOptions
 )
 LearnerOptions = MetaLearnerOptions | FromScratchOptions | BaselineOptions | FineTunedEncoderOptions
 

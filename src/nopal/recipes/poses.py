@@ -15,6 +15,7 @@ from nopal.recipes.regularised_options import (
     ANPOptions,
     BayesByBackpropOptions,
     CNPOptions,
+    CrossValidatedOptions,
     FeatureOptions,
     FineTuningOptions,
     MirroredOptions,
@@ -80,6 +81,7 @@ RIDGE = RegularisedOptions(RidgeOptions(hidden=(100, 64)), FeatureOptions((196,)
 # Objects turn 0.025 to the right of the point that the camera looks at, 4 away, in a field of view of 45 degrees.
 AXIS = 0.5 + 0.025 / (2 * 4 * math.tan(math.pi / 8))
 MIRRORED = MirroredOptions(RIDGE, AXIS)
+CROSS_VALIDATED = CrossValidatedOptions(MIRRORED)
 MIRRORED_TASKS = dataclasses.replace(CIRCULAR, variants=16, warp="symmetric")
 SYMMETRY = f"{OURS}; takes objects for their own mirror images"
 
@@ -273,6 +275,7 @@ ABLATION = (
             ("circular-varied", "", RIDGE, OURS, dataclasses.replace(CIRCULAR, variants=4)),
             ("circular-varied-16", "", RIDGE, OURS, dataclasses.replace(CIRCULAR, variants=16)),
             ("mirrored-varied-16", "mirror images, ", MIRRORED, SYMMETRY, MIRRORED_TASKS),
+            ("validated-varied-16", "mirror images, cross-validated, ", CROSS_VALIDATED, SYMMETRY, MIRRORED_TASKS),
         )
     ),
 )

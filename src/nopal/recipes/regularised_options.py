@@ -14,6 +14,7 @@ from nopal.errors import check_choice
 from nopal.learners.attentive_neural_process import AttentiveNeuralProcess
 from nopal.learners.bayes_by_backprop import BayesByBackprop
 from nopal.learners.conditional_neural_process import ConditionalNeuralProcess, OverQueries
+from nopal.learners.cross_validated import CrossValidated
 from nopal.learners.fine_tuning import FineTuning
 from nopal.learners.learner import MetaLearner
 from nopal.learners.meta_regularisation import Draws, MetaRegularised, Of
@@ -256,3 +257,20 @@ class MirroredOptions:
 
     def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> Mirrored:
         return Mirrored(self.learner.build(shape, target, key), self.axis)
+
+
+@dataclasses.dataclass(frozen=True)
+class CrossValidatedOptions:
+    """Any of these learners of angles, whose predictions are as uncertain as its errors on left-out examples."""
+
+    method: ClassVar[str] = "cross_validated"
+    learner: RegularisedOptions | MAMLOptions | CNPOptions | MirroredOptions = RegularisedOptions(noise="none")
+    folds: int = 5
+    """parts of the support set, each left out once"""
+
+    @property
+    def title(self) -> str:
+        return f"{self.learner.title}, cross-validated"
+
+    def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> CrossValidated:
+        return CrossValidated(self.learner.build(shape, target, key), self.folds)

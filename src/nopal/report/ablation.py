@@ -28,6 +28,8 @@ LEGEND = (
     'rather too wide. "Also" tells what else differs from the reference.'
 )
 HEADINGS = ("learner", "encoder adapted", "noise", "beta", "weight decay", "target", "augmentation", "points")
+AROUND = {"cross_validated": "cross-validated", "mirrored": "mirror images"}
+"""Learners around another one, in words."""
 Path = tuple[str, ...]
 
 
@@ -46,8 +48,8 @@ class Variant:
     @property
     def additions(self) -> int:
         plain = {**PLAIN, "beta": "0"} if self.choices["beta"] == "0" else PLAIN
-        mirrored = bool(self.others.get(("learner", "mirror images")))
-        return mirrored + sum(self.choices[name] != choice for name, choice in plain.items())
+        around = sum(self.others[("learner", name)] for name in AROUND.values())
+        return around + sum(self.choices[name] != choice for name, choice in plain.items())
 
 
 def ablation_table(records: Sequence[Record]) -> str:
@@ -89,8 +91,10 @@ def read_choices(config: Mapping[str, Any]) -> tuple[str, dict[str, str], dict[P
     others by their paths."""
     learner, training, tasks = config["learner"], config["training"], config["tasks"]
     noise: Mapping[str, Any] = {"noise": "none"}
-    mirrored = learner["method"] == "mirrored"
-    learner = learner["learner"] if mirrored else learner
+    around = dict.fromkeys(AROUND, False)
+    while learner["method"] in around:
+        around[learner["method"]] = True
+        learner = learner["learner"]
     if learner["method"] == "bayes_by_backprop":
         noise, learner = {**learner, "noise": "all weights"}, learner["learner"]
     if learner["method"] == "meta_regularised":
@@ -115,7 +119,7 @@ def read_choices(config: Mapping[str, Any]) -> tuple[str, dict[str, str], dict[P
     named = ("steps", "tasks_per_step", "seed", "weight_decay", "decay")
     others |= {("training", name): value for name, value in training.items() if name not in named}
     others |= {("tasks", name): value for name, value in tasks.items() if name not in ("method", "angle", "augmented")}
-    others[("learner", "mirror images")] = mirrored
+    others |= {("learner", AROUND[name]): there for name, there in around.items()}
     if drawn:
         others |= {
             ("noise", name): noise[name] for name in ("draws", "of", "over_dimensions", "samples") if name in noise

@@ -91,16 +91,20 @@ class Gaussian:
         return mean.mean(0)
 
 
-_TERMS, _RESULTANT = 48, 0.99  # a normal spread of 8 degrees; so many terms of its series leave out nothing
+# A normal spread of 8 degrees; so many terms of its series leave out nothing.
+_TERMS, _RESULTANT = 48, 0.99
+# Errors that were met count for so much, each with a normal spread of 2.6 degrees.
+_MET, _SMOOTH = 0.8, 0.999
 
 
 @dataclasses.dataclass(frozen=True)
 class Circular:
     """A place on a circle of circumference `turn`, from 0; parameters are a point in the plane, its (sin, cos).
 
-    The loss has no seam, but the score is that of the published tables unless errors are `wrapped`: places are compared
-    as on a line, so that a guess just on the other side of 0 counts as wrong by nearly a turn, and what is guessed is
-    the number that is best there (`expected`). `wrapped` scores the direction of the point, the shorter way round.
+    Where it is known how wrong such points are, they may be those of `spread` instead. The loss has no seam, but the
+    score is that of the published tables unless errors are `wrapped`: places are compared as on a line, so that a guess
+    just on the other side of 0 counts as wrong by nearly a turn, and what is guessed is the number that is best there
+    (`expected`). `wrapped` scores the direction of the point, the shorter way round.
     """
 
     turn: float
@@ -112,23 +116,27 @@ class Circular:
         """Name of the score."""
         return "squared_arc" if self.wrapped else "squared_error"
 
-    def loss(self, point: Float[Array, "m 2"], y: Float[Array, "m 1"]) -> Float[Array, "m"]:
+    def loss(self, point: Float[Array, "m k"], y: Float[Array, "m 1"]) -> Float[Array, "m"]:
         """Squared distance from the place on the unit circle."""
-        return jnp.sum((point - self.encode(y)) ** 2, axis=1)
+        return jnp.sum((point[:, :2] - self.encode(y)) ** 2, axis=1)
 
-    def score(self, point: Float[Array, "m 2"], y: Float[Array, "m 1"]) -> Float[Array, "m"]:
+    def score(self, point: Float[Array, "m k"], y: Float[Array, "m 1"]) -> Float[Array, "m"]:
         """Squared error of the place that is guessed, in the units of `turn`."""
         if self.wrapped:
             return _shorter_way(self.decode(point) - y, self.turn)[:, 0] ** 2
         return (self.expected(point) - y)[:, 0] ** 2
 
-    def decode(self, point: Float[Array, "m 2"]) -> Float[Array, "m 1"]:
+    def decode(self, point: Float[Array, "m k"]) -> Float[Array, "m 1"]:
         """The place in [0, turn) in whose direction a point lies."""
-        share = jnp.arctan2(point[:, :1], point[:, 1:]) / (2 * math.pi)
+        share = self.angle(point)[:, None] / (2 * math.pi)
         # The remainder of a tiny negative number may round to 1.
         return self.turn * (share % 1.0 % 1.0)
 
-    def expected(self, point: Float[Array, "m 2"]) -> Float[Array, "m 1"]:
+    def angle(self, point: Float[Array, "m k"]) -> Float[Array, "m"]:
+        """The direction of a point in radians, from -pi to pi."""
+        return jnp.arctan2(point[:, 0], point[:, 1])
+
+    def expected(self, point: Float[Array, "m k"]) -> Float[Array, "m 1"]:
         """The number in [0, turn) whose expected squared error is least, as on a line.
 
         A point inside the circle stands for its direction, give or take 8 degrees, or, the likelier the nearer it is to
@@ -139,18 +147,37 @@ class Circular:
         Fourier series of the mean is summed (Mardia & Jupp, Directional Statistics, 2000, section 3.5.7, has that of
         the density).
         """
+        alone = point.shape[1] == 2
+        sines = self.moments(point)[:, :, 0] if alone else point.reshape(len(point), -1, 2)[:, :, 0]
+        n = jnp.arange(1, sines.shape[1] + 1)
+        return self.turn * (0.5 - jnp.sum(sines / n, axis=1, keepdims=True) / math.pi)
+
+    def moments(self, point: Float[Array, "m 2"], errors: Float[Array, "n"] | None = None) -> Float[Array, "m terms 2"]:
+        """The mean (sin, cos) of once, twice, ... the angle in that distribution.
+
+        With `errors` in radians, met elsewhere by the same predictor, it is for the most part another: the direction,
+        wrong by any of these or their opposites. So who is often wrong by half a turn, of an object that looks the same
+        then, guesses a number in between, and who never is can be sure.
+        """
         n = jnp.arange(1, _TERMS + 1)
         sure = jnp.minimum(jnp.linalg.norm(point, axis=1, keepdims=True) / _RESULTANT, 1.0)
-        direction = jnp.arctan2(point[:, :1], point[:, 1:])
-        series = jnp.sum(_RESULTANT ** (n**2) * jnp.sin(n * direction) / n, axis=1, keepdims=True)
-        return self.turn * (0.5 - sure * series / math.pi)
+        length = sure * _RESULTANT ** (n**2)
+        if errors is not None:
+            met = jnp.cos(n * errors[:, None]).mean(0) * _SMOOTH ** (n**2)
+            length = _MET * met + (1 - _MET) * length
+        angle = n * self.angle(point)[:, None]
+        return length[:, :, None] * jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=2)
+
+    def spread(self, point: Float[Array, "m 2"], errors: Float[Array, "n"]) -> Float[Array, "m k"]:
+        """Those moments as parameters, each (sin, cos) behind the other."""
+        return self.moments(point, errors).reshape(len(point), -1)
 
     def encode(self, y: Float[Array, "m 1"]) -> Float[Array, "m 2"]:
         """Points on the unit circle, for learners that read labels as inputs."""
         angle = 2 * math.pi / self.turn * y
         return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=1)
 
-    def average(self, point: Float[Array, "samples m 2"]) -> Float[Array, "m 2"]:
+    def average(self, point: Float[Array, "samples m k"]) -> Float[Array, "m k"]:
         """The mean point, whose direction is the circular mean."""
         return point.mean(0)
 
