@@ -168,7 +168,9 @@ def _measure(
 
         def score(known: Examples | None) -> Float[Array, ""]:
             outputs = learner.adapt(known, key=noise, steps=steps)(query.x)
-            return query.target.score(outputs[:, : query.target.width], query.y).mean()
+            if known is None:  # there may be more classes than this task has
+                outputs = outputs[:, : query.target.width]
+            return query.target.score(outputs, query.y).mean()
 
         mixed = Examples(support.x, jax.random.permutation(order, support.y), support.target)
         # One after the other, so that the inner loop is compiled once.

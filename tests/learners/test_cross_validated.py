@@ -10,8 +10,11 @@ import pytest
 from nopal.errors import NopalError
 from nopal.learners import MAML, TAML, CrossValidated, MetaRegularised, Ridge
 from nopal.learners.learner import MetaLearner
+from nopal.meter import read_meter
+from nopal.nets.conv_encoder import ConvEncoder
 from nopal.nets.mean_field import MeanField
 from nopal.nets.mlp import MLP
+from nopal.tasks import Poses
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Circular, Gaussian
 
@@ -94,3 +97,19 @@ def test_what_can_have_no_errors_is_refused():
         CrossValidated(line).adapt(examples(4, Gaussian(1)))
     with pytest.raises(NopalError, match="couples the tasks"):
         CrossValidated(TAML(MAML(MLP(3, 2, key=KEY))))
+
+
+def test_the_meter_reads_what_is_scored():
+    images = RNG.integers(0, 256, (2, 20, 4, 4), np.uint8)
+    tasks = Poses(images, RNG.uniform(0, 2 * math.pi, (2, 20)), 6, 3, "circular")
+    learner = CrossValidated(Ridge(ConvEncoder((4, 4, 1), 5, filters=(2,), key=KEY), CIRCLE))
+    read = read_meter(learner, tasks, key=KEY, episodes=3)
+    scores = []
+    for number in range(3):
+        draw, _, _, noise = jax.random.split(jax.random.fold_in(KEY, number), 4)
+        episode = tasks.sample(draw)
+        outputs = learner.answer(episode, key=noise)
+        scores.append(CIRCLE.score(outputs, episode.query.y).mean())
+        assert abs(scores[-1] - CIRCLE.score(outputs[:, :2], episode.query.y).mean()) > 0.01
+    np.testing.assert_allclose(read.right, scores, rtol=1e-4)
+    assert np.isfinite(read.before).all()

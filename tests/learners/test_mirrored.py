@@ -10,7 +10,7 @@ import pytest
 
 import nopal
 from nopal.errors import NopalError
-from nopal.learners import MAML, TAML, ConditionalNeuralProcess, MetaRegularised, Mirrored, Ridge
+from nopal.learners import MAML, TAML, ConditionalNeuralProcess, CrossValidated, MetaRegularised, Mirrored, Ridge
 from nopal.learners.mirrored import mirror_images, with_mirror_images
 from nopal.nets.conv4 import Conv4
 from nopal.nets.conv_encoder import ConvEncoder
@@ -71,6 +71,14 @@ def test_it_is_the_learner_on_twice_the_examples():
     np.testing.assert_allclose(
         Mirrored(plain).adapt(support)(query.x), (points[:4] + opposite(points[4:])) / 2, atol=1e-6
     )
+
+
+def test_the_spread_of_predictions_is_mirrored_as_well():
+    predict = Mirrored(CrossValidated(ridge())).adapt(examples(5))
+    views = jnp.asarray(RNG.random((4, 16, 16, 1), np.float32))
+    seen, reflected = (predict(x).reshape(4, -1, 2) for x in (views, mirror_images(views, 0.5)))
+    assert seen.shape[1] > 1
+    np.testing.assert_allclose(reflected, opposite(seen), atol=1e-5)
 
 
 def bars(degrees):

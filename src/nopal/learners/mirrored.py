@@ -60,10 +60,10 @@ class TwoSided(eqx.Module):
     predictor: Predictor
     axis: float = eqx.field(static=True)
 
-    def __call__(self, x: Shaped[Array, "m h w c"]) -> Float[Array, "m 2"]:
+    def __call__(self, x: Shaped[Array, "m h w c"]) -> Float[Array, "m k"]:
         x = as_float(x)
         seen, reflected = jnp.split(self.predictor(jnp.concatenate([x, mirror_images(x, self.axis)])), 2)
-        return (seen + reflected * jnp.array([-1.0, 1.0])) / 2
+        return (seen + reflected * jnp.resize(jnp.array([-1.0, 1.0]), reflected.shape[1])) / 2
 
 
 def with_mirror_images(examples: Examples, axis: float) -> Examples:
