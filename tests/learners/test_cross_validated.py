@@ -95,6 +95,8 @@ def test_what_can_have_no_errors_is_refused():
     line = Ridge(MLP(3, 5, hidden=(8,), key=KEY), Gaussian(1))
     with pytest.raises(NopalError, match="those of angles"):
         CrossValidated(line).adapt(examples(4, Gaussian(1)))
+    with pytest.raises(NopalError, match="cross-validated already"):
+        CrossValidated(CrossValidated(ridge()))
     with pytest.raises(NopalError, match="couples the tasks"):
         CrossValidated(TAML(MAML(MLP(3, 2, key=KEY))))
 

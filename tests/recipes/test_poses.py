@@ -220,5 +220,6 @@ def test_only_the_committed_models_drawn_as_usual_are_those_of_the_recipes(poses
         dataclasses.replace(variants, made=variants.made | {"strength": 0.3}),
     ):
         assert set(own_of(other)) >= {"digest"}
-    assert own_of(dataclasses.replace(variants, made=variants.made | {"strength": usual.strength})) is None
+    for warp in ({}, {"warp": "symmetric"}):
+        assert own_of(dataclasses.replace(variants, made=variants.made | {"strength": usual.strength} | warp)) is None
     assert own_of(poses)["digest"] == poses.digest() != poses.of(np.arange(len(poses))[::-1]).digest()

@@ -129,6 +129,9 @@ def test_what_lies_around_a_learner_is_told_and_makes_it_less_plain() -> None:
     lines = cells(ablation_table([record(name, 2.0 + place) for place, name in enumerate(names)]))[2:]
     assert [(line[8], line[10]) for line in lines] == [
         ("4.000 ± 0.300", ""),
-        ("2.000 ± 0.300", "variants 16, warp symmetric, cross-validated yes, mirror images yes"),
-        ("3.000 ± 0.300", "mirror images yes"),
+        (
+            "2.000 ± 0.300",
+            "variants 16, warp symmetric, cross-validated yes, mirror images yes, folds 5, axis 0.507544",
+        ),
+        ("3.000 ± 0.300", "mirror images yes, axis 0.507544"),
     ]

@@ -17,18 +17,22 @@ from nopal.tasks.target import Circular
 
 
 class CrossValidated(WrappingLearner):
-    """`learner` of angles that also adapts to the support set without each `folds`-th part of it, and predicts that.
+    """`learner` of angles that also adapts to the support set without a part of it, and predicts that, for each part.
 
-    Its errors there tell how wrong its predictions for queries may be (`Circular.spread`). Meta-training is the
-    learner's own; adaptation takes `folds + 1` times as long.
+    Its errors there tell how wrong its predictions for queries may be (`Circular.spread`). There are at most `folds`
+    parts, all of one size, and adaptation takes up to `folds + 1` times as long. Meta-training and its score are the
+    learner's own.
     """
 
     learner: MetaLearner
     folds: int = eqx.field(static=True)
 
     def __init__(self, learner: MetaLearner, folds: int = 5):
-        """Raises `NopalError` for fewer than two folds, and a learner whose objective couples tasks."""
+        """Raises `NopalError` for fewer than two folds, and a learner that is cross-validated already or whose
+        objective couples tasks."""
         check_uncoupled(learner)
+        if isinstance(learner, CrossValidated):
+            raise NopalError("This learner is cross-validated already; give the one inside.")
         if folds < 2:
             raise NopalError(f"The support set is to be divided into {folds} parts; expected at least 2.")
         self.learner, self.folds = learner, folds

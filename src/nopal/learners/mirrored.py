@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 from nopal.data.images import as_float
 from nopal.errors import NopalError
 from nopal.learners.averaging import check_uncoupled
+from nopal.learners.cross_validated import CrossValidated
 from nopal.learners.learner import Aux, MetaLearner, Predictor, WrappingLearner
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Circular
@@ -20,7 +21,9 @@ class Mirrored(WrappingLearner):
     So support sets and queries have twice as many examples, and a prediction is the mean of that for a view and of the
     opposite of that for its mirror image; opposite angles, for which nothing else may tell, are predicted to be
     opposite. That is right for objects one half of which mirrors the other, as most things that move forwards and most
-    furniture do, if 0 is the view of their front; for others it is an assumption that fails.
+    furniture do, if 0 is the view of their front; for others it is an assumption that fails. It is nearly right where
+    the lamp stands beside the mirror's plane, as in the published scene: shading and shadows are not mirrored. The
+    score of meta-training is that of views and mirror images one by one.
 
     `axis` is where the mirror stands, as a share of an image's width: the axis about which objects turn.
     """
@@ -29,9 +32,13 @@ class Mirrored(WrappingLearner):
     axis: float = eqx.field(static=True)
 
     def __init__(self, learner: MetaLearner, axis: float = 0.5):
-        """Raises `NopalError` for inputs that aren't images, an axis outside of them, and a learner whose objective
-        couples tasks."""
+        """Raises `NopalError` for inputs that aren't images, an axis outside of them, and a learner that is
+        cross-validated or whose objective couples tasks."""
         check_uncoupled(learner)
+        if isinstance(learner, CrossValidated):
+            raise NopalError(
+                "Left-out views would leave their mirror images behind; put Mirrored inside of CrossValidated."
+            )
         if len(learner.shape) != 3:
             raise NopalError(
                 f"Inputs of shape {learner.shape} have no mirror image; expected images of height x width x channels."
@@ -60,10 +67,10 @@ class TwoSided(eqx.Module):
     predictor: Predictor
     axis: float = eqx.field(static=True)
 
-    def __call__(self, x: Shaped[Array, "m h w c"]) -> Float[Array, "m k"]:
+    def __call__(self, x: Shaped[Array, "m h w c"]) -> Float[Array, "m 2"]:
         x = as_float(x)
         seen, reflected = jnp.split(self.predictor(jnp.concatenate([x, mirror_images(x, self.axis)])), 2)
-        return (seen + reflected * jnp.resize(jnp.array([-1.0, 1.0]), reflected.shape[1])) / 2
+        return (seen + reflected * jnp.array([-1.0, 1.0])) / 2
 
 
 def with_mirror_images(examples: Examples, axis: float) -> Examples:

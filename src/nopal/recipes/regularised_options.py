@@ -228,7 +228,7 @@ class BayesByBackpropOptions:
     """Any of these learners, all of whose weights are drawn."""
 
     method: ClassVar[str] = "bayes_by_backprop"
-    learner: RegularisedOptions | MAMLOptions | CNPOptions = RegularisedOptions(noise="none")
+    learner: RegularisedOptions | MAMLOptions | WholeMAMLOptions | CNPOptions = RegularisedOptions(noise="none")
     beta: float = 1e-3
     scale: float = 0.05
     samples: int = 0
@@ -247,7 +247,7 @@ class MirroredOptions:
     """Any of these learners of angles, which sees each view's mirror image, too."""
 
     method: ClassVar[str] = "mirrored"
-    learner: RegularisedOptions | MAMLOptions | CNPOptions = RegularisedOptions(noise="none")
+    learner: RegularisedOptions | MAMLOptions | WholeMAMLOptions = RegularisedOptions(noise="none")
     axis: float = 0.5
     """where the mirror stands, as a share of an image's width"""
 
@@ -264,9 +264,9 @@ class CrossValidatedOptions:
     """Any of these learners of angles, whose predictions are as uncertain as its errors on left-out examples."""
 
     method: ClassVar[str] = "cross_validated"
-    learner: RegularisedOptions | MAMLOptions | CNPOptions | MirroredOptions = RegularisedOptions(noise="none")
+    learner: RegularisedOptions | MAMLOptions | WholeMAMLOptions | MirroredOptions = RegularisedOptions(noise="none")
     folds: int = 5
-    """parts of the support set, each left out once"""
+    """at most so many parts of the support set are left out, one after the other"""
 
     @property
     def title(self) -> str:

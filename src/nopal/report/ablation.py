@@ -91,9 +91,10 @@ def read_choices(config: Mapping[str, Any]) -> tuple[str, dict[str, str], dict[P
     others by their paths."""
     learner, training, tasks = config["learner"], config["training"], config["tasks"]
     noise: Mapping[str, Any] = {"noise": "none"}
-    around = dict.fromkeys(AROUND, False)
-    while learner["method"] in around:
-        around[learner["method"]] = True
+    around: dict[Path, Any] = {("learner", name): False for name in AROUND.values()}
+    while learner["method"] in AROUND:
+        around[("learner", AROUND[learner["method"]])] = True
+        around |= {("learner", name): value for name, value in learner.items() if name not in ("method", "learner")}
         learner = learner["learner"]
     if learner["method"] == "bayes_by_backprop":
         noise, learner = {**learner, "noise": "all weights"}, learner["learner"]
@@ -119,7 +120,7 @@ def read_choices(config: Mapping[str, Any]) -> tuple[str, dict[str, str], dict[P
     named = ("steps", "tasks_per_step", "seed", "weight_decay", "decay")
     others |= {("training", name): value for name, value in training.items() if name not in named}
     others |= {("tasks", name): value for name, value in tasks.items() if name not in ("method", "angle", "augmented")}
-    others |= {("learner", AROUND[name]): there for name, there in around.items()}
+    others |= around
     if drawn:
         others |= {
             ("noise", name): noise[name] for name in ("draws", "of", "over_dimensions", "samples") if name in noise

@@ -103,7 +103,7 @@ class PoseSet:
 
     @property
     def warp(self) -> str:
-        """How those were warped; files from before there was a choice don't say it."""
+        """How those were warped."""
         return str(self.made.get("warp", "free"))
 
     def with_variants(self, most: int) -> PoseSet:

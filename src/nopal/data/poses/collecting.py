@@ -139,7 +139,8 @@ def render_poses(
         "problems": list(problems),
     }
     if variants:
-        made |= {"variants": options.variants, "strength": options.strength, "warp": options.warp}
+        made |= {"variants": options.variants, "strength": options.strength}
+        made |= {"warp": options.warp} if options.warp != "free" else {}
     poses = _joined({name: file for name in names if (file := rendered[name].file)}, parts, made)
     try:
         poses.save(out)
