@@ -275,7 +275,7 @@ ABLATION = (
             ("circular-varied", "", RIDGE, OURS, dataclasses.replace(CIRCULAR, variants=4)),
             ("circular-varied-16", "", RIDGE, OURS, dataclasses.replace(CIRCULAR, variants=16)),
             ("mirrored-varied-16", "mirror images, ", MIRRORED, SYMMETRY, MIRRORED_TASKS),
-            ("validated-varied-16", "mirror images, cross-validated, ", CROSS_VALIDATED, SYMMETRY, MIRRORED_TASKS),
+            ("validated-varied-16", "cross-validated, ", CROSS_VALIDATED, SYMMETRY, MIRRORED_TASKS),
         )
     ),
 )
