@@ -148,10 +148,9 @@ class Circular:
         Fourier series of the mean is summed (Mardia & Jupp, Directional Statistics, 2000, section 3.5.7, has that of
         the density).
         """
-        alone = point.shape[1] == 2
-        sines = self.moments(point)[:, :, 0] if alone else point.reshape(len(point), -1, 2)[:, :, 0]
-        n = jnp.arange(1, sines.shape[1] + 1)
-        return self.turn * (0.5 - jnp.sum(sines / n, axis=1, keepdims=True) / math.pi)
+        moments = self.moments(point) if point.shape[1] == 2 else point.reshape(len(point), -1, 2)
+        n = jnp.arange(1, _TERMS + 1)
+        return self.turn * (0.5 - jnp.sum(moments[:, :, 0] / n, axis=1, keepdims=True) / math.pi)
 
     def moments(self, point: Float[Array, "m 2"], errors: Float[Array, "n"] | None = None) -> Float[Array, "m terms 2"]:
         """The mean (sin, cos) of once, twice, ... the angle in that distribution.

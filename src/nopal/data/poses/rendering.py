@@ -130,9 +130,8 @@ class Painter:
                 return Rendered(model.name, file, kept=True)
             mesh = parse_mesh(content, model.suffix, model.name)
             if model.variant:
-                mesh = warp(
-                    mesh, work.strength, np.random.default_rng([*_entropy(model.name, work.seed), 1]), work.warp
-                )
+                random = np.random.default_rng([*_entropy(model.name, work.seed), 1])
+                mesh = warp(mesh, work.strength, random, work.warp)
             self._stage = self._stage or Stage(work.scene, self._backend)
             angles, quaternions = draw_rotations(model.name, work.views, work.seed, work.scene.rotation)
             images = self._stage.draw(mesh, quaternions, model.name)
@@ -188,17 +187,8 @@ def _fingerprint(model: Model, content: bytes, work: Work) -> str:
 
     strength = work.strength if model.variant else 0.0
     warped = [work.warp] if model.variant and work.warp != "free" else []
-    decisive = [
-        _KIND,
-        model.name,
-        dataclasses.asdict(work.scene),
-        work.views,
-        work.seed,
-        strength,
-        mujoco.__version__,
-        *warped,
-    ]
-    return hashlib.sha256(json.dumps(decisive).encode() + content).hexdigest()[:32]
+    decisive = [_KIND, model.name, dataclasses.asdict(work.scene), work.views, work.seed, strength, mujoco.__version__]
+    return hashlib.sha256(json.dumps(decisive + warped).encode() + content).hexdigest()[:32]
 
 
 def _is_whole(file: Path) -> bool:
