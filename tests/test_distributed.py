@@ -48,7 +48,8 @@ def free_port() -> int:
 
 
 def launch(scripts: Sequence[list[str]]) -> list[tuple[int, str, str]]:
-    """Exit status, output and errors of Python processes that run side by side, none for longer than a minute."""
+    """Exit status, output and errors of Python processes that run side by side, none for longer than five minutes, of
+    which a busy machine of two cores may need one."""
     environment = os.environ | {"NOPAL_DEVICES": "1", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
     processes = [
         subprocess.Popen(
@@ -57,10 +58,11 @@ def launch(scripts: Sequence[list[str]]) -> list[tuple[int, str, str]]:
         for script in scripts
     ]
     try:
-        texts = [process.communicate(timeout=60) for process in processes]
+        texts = [process.communicate(timeout=300) for process in processes]
     finally:
         for process in processes:
             process.kill()
+            process.wait()
     return [(process.returncode, *text) for process, text in zip(processes, texts)]
 
 

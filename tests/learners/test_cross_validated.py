@@ -15,8 +15,9 @@ from nopal.nets.conv_encoder import ConvEncoder
 from nopal.nets.mean_field import MeanField
 from nopal.nets.mlp import MLP
 from nopal.tasks import Poses
+from nopal.tasks.circle import Circular
 from nopal.tasks.episode import Episode, Examples
-from nopal.tasks.target import Circular, Gaussian
+from nopal.tasks.target import Gaussian
 
 KEY, CIRCLE = jax.random.key(0), Circular(10.0)
 RNG = np.random.default_rng(0)

@@ -27,7 +27,7 @@ from nopal.recipes.poses import CNP, ROWS
 from nopal.recipes.task_options import PoseTasks
 from nopal.recipes.task_sources import open_tasks, pose_tasks
 from nopal.tasks import Augmented
-from nopal.tasks.target import Circular
+from nopal.tasks.circle import Circular
 
 TRAINING = TrainingOptions(way=1, shot=2, query=2)
 

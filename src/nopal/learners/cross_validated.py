@@ -12,8 +12,8 @@ from nopal.data.images import as_float
 from nopal.errors import NopalError
 from nopal.learners.averaging import check_uncoupled
 from nopal.learners.learner import Aux, MetaLearner, Predictor, WrappingLearner
+from nopal.tasks.circle import Circular
 from nopal.tasks.episode import Episode, Examples
-from nopal.tasks.target import Circular
 
 
 class CrossValidated(WrappingLearner):

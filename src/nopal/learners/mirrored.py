@@ -11,8 +11,8 @@ from nopal.errors import NopalError
 from nopal.learners.averaging import check_uncoupled
 from nopal.learners.cross_validated import CrossValidated
 from nopal.learners.learner import Aux, MetaLearner, Predictor, WrappingLearner
+from nopal.tasks.circle import Circle, opposite
 from nopal.tasks.episode import Episode, Examples
-from nopal.tasks.target import Circular
 
 
 class Mirrored(WrappingLearner):
@@ -62,22 +62,22 @@ class Mirrored(WrappingLearner):
 
 
 class TwoSided(eqx.Module):
-    """A predictor of points on a circle that is asked for a view and for its mirror image."""
+    """A predictor of places on a circle that is asked for a view and for its mirror image."""
 
     predictor: Predictor
     axis: float = eqx.field(static=True)
 
-    def __call__(self, x: Shaped[Array, "m h w c"]) -> Float[Array, "m 2"]:
+    def __call__(self, x: Shaped[Array, "m h w c"]) -> Float[Array, "m k"]:
         x = as_float(x)
         seen, reflected = jnp.split(self.predictor(jnp.concatenate([x, mirror_images(x, self.axis)])), 2)
-        return (seen + reflected * jnp.array([-1.0, 1.0])) / 2
+        return (seen + opposite(reflected)) / 2
 
 
 def with_mirror_images(examples: Examples, axis: float) -> Examples:
     """The examples, then their mirror images with opposite labels; raises `NopalError` where labels aren't on a
     circle."""
     target = examples.target
-    if not isinstance(target, Circular):
+    if not isinstance(target, Circle):
         raise NopalError(f"Mirror images have opposite angles on a circle, but this task predicts {target}.")
     x = jnp.concatenate([examples.x, mirror_images(examples.x, axis)])
     return Examples(x, jnp.concatenate([examples.y, -examples.y % target.turn]), target)

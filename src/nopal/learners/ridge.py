@@ -30,7 +30,7 @@ class Ridge(ClosedFormLearner):
 
     network: Network
     log_penalty: Float[Array, ""]
-    log_gain: Float[Array, ""]
+    log_gain: Float[Array, "..."]
     running: tuple[Moments, ...] | None
     outputs: int = eqx.field(static=True)
     query_statistics: Statistics = eqx.field(static=True)
@@ -78,3 +78,15 @@ def ridge(x: Float[Array, "m d"], y: Float[Array, "m k"], penalty: Float[Array, 
         kernel = x @ x.T + penalty * d * jnp.eye(m)
         return x.T @ jax.scipy.linalg.solve(kernel, y, assume_a="pos")
     return jax.scipy.linalg.solve(x.T @ x + penalty * d * jnp.eye(d), x.T @ y, assume_a="pos")
+
+
+def left_out_errors(
+    x: Float[Array, "m d"], y: Float[Array, "m k"], penalty: Float[Array, ""] | float
+) -> Float[Array, "m k"]:
+    """y less what `ridge` predicts of each example from all the others, with a penalty of the same size (Allen 1974,
+    Technometrics 16): the error of the fit over the share of an example in it that is not its own."""
+    m = len(x)
+    weights = ridge(x, jnp.concatenate([y, jnp.eye(m)], axis=1), penalty)
+    fitted = x @ weights
+    own = jnp.diagonal(fitted[:, -m:])
+    return (y - fitted[:, :-m]) / (1 - own)[:, None]

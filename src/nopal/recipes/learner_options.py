@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from jaxtyping import PRNGKeyArray
 
+from nopal.learners.angular_ridge import AngularRidge
 from nopal.learners.from_scratch import FromScratch
 from nopal.learners.maml import MAML, Rates, Reduction
 from nopal.learners.protonet import ProtoNet
@@ -16,6 +17,7 @@ from nopal.nets.mlp import MLP
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Statistics
 from nopal.recipes.task_options import LATER
+from nopal.tasks.circle import VonMises
 from nopal.tasks.target import Target
 
 
@@ -140,7 +142,10 @@ class RidgeOptions(NetworkOptions):
 
     def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> Ridge:
         """A learner with fresh weights for inputs of `shape`."""
-        return Ridge(self.network(shape, None, key), target, penalty=self.penalty, statistics=self.statistics)
+        network = self.network(shape, None, key)
+        if isinstance(target, VonMises):
+            return AngularRidge(network, target, penalty=self.penalty, statistics=self.statistics)
+        return Ridge(network, target, penalty=self.penalty, statistics=self.statistics)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,6 +31,7 @@ POINTS: Difficulty = (0, 15)
 AS_PUBLISHED = PoseTasks()
 AUGMENTED = PoseTasks(augmented=True)
 CIRCULAR = PoseTasks(angle="circular")
+DENSITY = PoseTasks(angle="density")
 WHOLE_BUDGETS: dict[Budget, int] = {"demo": 10, "hour": 400}
 MAML_BUDGETS: dict[Budget, int] = {"demo": 20, "hour": 1_000}
 CNP_BUDGETS: dict[Budget, int] = {"demo": 50, "hour": 3_000}
@@ -82,7 +83,8 @@ RIDGE = RegularisedOptions(RidgeOptions(hidden=(100, 64)), FeatureOptions((196,)
 AXIS = 0.5 + 0.025 / (2 * 4 * math.tan(math.pi / 8))
 MIRRORED = MirroredOptions(RIDGE, AXIS)
 CROSS_VALIDATED = CrossValidatedOptions(MIRRORED)
-MIRRORED_TASKS = dataclasses.replace(CIRCULAR, variants=16, warp="symmetric")
+SYMMETRIC: dict[str, Any] = {"variants": 16, "warp": "symmetric"}
+MIRRORED_TASKS = dataclasses.replace(CIRCULAR, **SYMMETRIC)
 SYMMETRY = f"{OURS}; takes objects for their own mirror images"
 
 
@@ -260,11 +262,12 @@ ABLATION = (
         note=f"{OURS}; two of the test objects look much the same after half a turn (see files.md)",
     ),
     row("ridge-circular", "ridge regression, circle", RIDGE, 30_000, 1e-3, None, CIRCULAR, OURS),
+    row("ridge-density", "ridge regression, density", RIDGE, 30_000, 1e-3, None, DENSITY, OURS),
     row("ridge-mirrored", "ridge regression, circle, mirror images", MIRRORED, 30_000, 1e-3, None, CIRCULAR, SYMMETRY),
     *(
         row(
             f"ridge-{name}",
-            f"ridge regression, circle, {title}{tasks.variants} variants",
+            f"ridge regression, {title}{tasks.variants} variants",
             learner,
             30_000,
             1e-3,
@@ -272,10 +275,17 @@ ABLATION = (
             note=f"{note}; meta-trained on {tasks.variants} further shapes of each object that is not held back, too",
         )
         for name, title, learner, note, tasks in (
-            ("circular-varied", "", RIDGE, OURS, dataclasses.replace(CIRCULAR, variants=4)),
-            ("circular-varied-16", "", RIDGE, OURS, dataclasses.replace(CIRCULAR, variants=16)),
-            ("mirrored-varied-16", "mirror images, ", MIRRORED, SYMMETRY, MIRRORED_TASKS),
-            ("validated-varied-16", "cross-validated, ", CROSS_VALIDATED, SYMMETRY, MIRRORED_TASKS),
+            ("circular-varied", "circle, ", RIDGE, OURS, dataclasses.replace(CIRCULAR, variants=4)),
+            ("circular-varied-16", "circle, ", RIDGE, OURS, dataclasses.replace(CIRCULAR, variants=16)),
+            ("mirrored-varied-16", "circle, mirror images, ", MIRRORED, SYMMETRY, MIRRORED_TASKS),
+            ("validated-varied-16", "circle, cross-validated, ", CROSS_VALIDATED, SYMMETRY, MIRRORED_TASKS),
+            (
+                "density-mirrored-varied-16",
+                "density, mirror images, ",
+                MIRRORED,
+                SYMMETRY,
+                dataclasses.replace(DENSITY, **SYMMETRIC),
+            ),
         )
     ),
 )

@@ -37,9 +37,9 @@ INTRO = (
     "strength beta; CNP is a conditional neural process, TAML a MAML whose initial weights shall prefer no task; an "
     "oracle is trained on human labels; ACAI and BiGAN are encoders that need none (an autoencoder, a generative "
     "adversarial network); nme means tasks that are not mutually exclusive, so that one function could solve them all; "
-    "a circle is an angle regressed as a point on one; with mirror images each view is also seen in a mirror, at the "
-    "opposite angle; cross-validated predictions are as uncertain as errors on left-out support examples; variants are "
-    "warped shapes of the training objects."
+    "a circle is an angle regressed as a point on one, a density one whose distribution is predicted; with mirror "
+    "images each view is also seen in a mirror, at the opposite angle; cross-validated predictions are as uncertain as "
+    "errors on left-out support examples; variants are warped shapes of the training objects."
 )
 SWEEP = (
     "Dots are measured, with their 95% intervals over test tasks (of several seeds, with the standard deviation "

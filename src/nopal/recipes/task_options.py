@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from nopal.data.poses.arrays import PoseSet
 from nopal.data.poses.meshes import Warp
 from nopal.partitions import Exclusivity
-from nopal.tasks.poses import Poses
+from nopal.tasks.poses import Angle, Poses, PoseTarget, pose_target
 from nopal.tasks.regression import Sinusoids, Version
-from nopal.tasks.target import Categorical, Circular, Gaussian, Target
+from nopal.tasks.target import Categorical, Gaussian, Target
 
 LATER = {"later": True}
 """Marks a choice that came after records were made: it is stored where it is not the default, so that older runs go on
@@ -64,8 +64,8 @@ class PoseTasks:
     """Views of an object, of which the angle is to be told (Yin et al. 2020)."""
 
     method: ClassVar[str] = "poses"
-    angle: Literal["linear", "circular"] = "linear"
-    """regress the angle as a number from 0 to 10, as published, or as a point on a circle"""
+    angle: Angle = "linear"
+    """regress the angle as a number from 0 to 10, as published, as a point on a circle, or predict its distribution"""
     augmented: bool = False
     """turn all angles of a meta-training task by the same multiple of 90 degrees, another in each task"""
     variants: int = dataclasses.field(default=0, metadata=LATER)
@@ -75,8 +75,8 @@ class PoseTasks:
     choosing: bool = False
     """to choose hyper-parameters: test on those meta-training objects that are kept for it, train on the others"""
 
-    def target(self, way: int = 1) -> Gaussian | Circular:
-        return Circular(10.0) if self.angle == "circular" else Gaussian(1, math.sqrt(0.5))
+    def target(self, way: int = 1) -> PoseTarget:
+        return pose_target(self.angle)
 
     def of(self, poses: PoseSet, shot: int, query: int = QUERIES) -> Poses:
         """Tasks of these objects."""

@@ -1,11 +1,12 @@
 """Task distributions: `sample(key)` draws an episode, inside compiled programs too."""
 
 from nopal.tasks.augmentation import Augmented
+from nopal.tasks.circle import Circular, VonMises
 from nopal.tasks.classification import Classification
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.poses import Poses
 from nopal.tasks.regression import Sinusoids
-from nopal.tasks.target import Categorical, Circular, Gaussian
+from nopal.tasks.target import Categorical, Gaussian
 
 __all__ = [
     "Augmented",
@@ -17,4 +18,5 @@ __all__ = [
     "Gaussian",
     "Poses",
     "Sinusoids",
+    "VonMises",
 ]

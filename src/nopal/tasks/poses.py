@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Any, Literal
 
@@ -12,10 +11,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
-from nopal.errors import NopalError
+from nopal.errors import NopalError, check_choice
+from nopal.tasks.circle import Circular, VonMises
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.sampling import draw_without_replacement
-from nopal.tasks.target import Circular, Gaussian
+from nopal.tasks.target import Gaussian
+
+Angle = Literal["linear", "circular", "density"]
+PoseTarget = Gaussian | Circular | VonMises
+
+
+def pose_target(angle: Angle, turn: float = 10.0, wrapped: bool = False) -> PoseTarget:
+    """What tasks of these angles predict; raises `NopalError` for another name."""
+    check_choice("target", angle, Angle)
+    if angle == "linear":
+        return Gaussian(1, math.sqrt(0.5), turn if wrapped else None)
+    return (Circular if angle == "circular" else VonMises)(turn, wrapped)
 
 
 class Poses(eqx.Module):
@@ -23,16 +34,18 @@ class Poses(eqx.Module):
 
     What is to be predicted is the angle, scaled so that a full turn is `turn` (published: 10). `target="linear"`
     regresses this number, as published, with the squared error as loss (but for a constant, so that published inner
-    rates hold); `"circular"` regresses its sine and cosine (see `Circular`). Both are scored by the squared error in
-    the units of `turn`, as on a line, and so a prediction of 9.9 for 0.1 is wrong by 9.8; `wrapped` scores the
-    shorter way round (metric `squared_arc`), where it is wrong by 0.2.
+    rates hold); `"circular"` regresses its sine and cosine (see `Circular`); for `"density"` the likelihood of all
+    places is learned (see `VonMises`). All are scored by the squared error in the units of `turn`, as on a line, and
+    so a prediction of 9.9 for 0.1 is wrong by 9.8; `wrapped` scores the shorter way round (metric `squared_arc`),
+    where it is wrong by 0.2.
     """
 
     images: UInt8[Array, "objects views h w c"]
     angles: Float[Array, "objects views"]
     shot: int = eqx.field(static=True)
     query: int = eqx.field(static=True)
-    target: Gaussian | Circular = eqx.field(static=True)
+    target: PoseTarget = eqx.field(static=True)
+    angle: Angle = eqx.field(static=True)
     turn: float = eqx.field(static=True)
 
     def __init__(
@@ -41,7 +54,7 @@ class Poses(eqx.Module):
         angles: Any,
         shot: int = 15,
         query: int = 15,
-        target: Literal["linear", "circular"] = "linear",
+        target: Angle = "linear",
         turn: float = 10.0,
         wrapped: bool = False,
     ):
@@ -61,8 +74,6 @@ class Poses(eqx.Module):
             )
         if not turn > 0:
             raise NopalError(f"A full turn is {turn} long; expected a number above 0, such as 10 as published.")
-        if target not in ("linear", "circular"):
-            raise NopalError(f"The target is {target!r}; expected 'linear' or 'circular'.")
         views = images.shape[1]
         if min(shot, query) < 1 or shot + query > views:
             raise NopalError(
@@ -72,8 +83,7 @@ class Poses(eqx.Module):
         images = images if images.ndim == 5 else images[..., None]
         self.images, self.angles = jnp.asarray(images), jnp.asarray(angles, jnp.float32)
         self.shot, self.query, self.turn = shot, query, float(turn)
-        line = Gaussian(1, math.sqrt(0.5), self.turn if wrapped else None)
-        self.target = line if target == "linear" else Circular(self.turn, wrapped)
+        self.angle, self.target = target, pose_target(target, self.turn, wrapped)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -82,13 +92,12 @@ class Poses(eqx.Module):
         return height, width, channels
 
     @property
-    def other_targets(self) -> tuple[Gaussian | Circular, ...]:
+    def other_targets(self) -> tuple[PoseTarget, ...]:
         """What scores the shorter way round, where `target` does not: by the published measure a guess may be nearly
         right and count as wrong by a turn."""
         if self.target.metric == "squared_arc":
             return ()
-        circle = isinstance(self.target, Circular)
-        return (Circular(self.turn, wrapped=True) if circle else dataclasses.replace(self.target, turn=self.turn),)
+        return (pose_target(self.angle, self.turn, wrapped=True),)
 
     def at(self, *, shot: int | None = None, query: int | None = None) -> Poses:
         """The same objects with other numbers of examples."""
@@ -97,7 +106,7 @@ class Poses(eqx.Module):
             self.angles,
             self.shot if shot is None else shot,
             self.query if query is None else query,
-            "circular" if isinstance(self.target, Circular) else "linear",
+            self.angle,
             self.turn,
             self.target.metric == "squared_arc",
         )
