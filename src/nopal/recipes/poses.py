@@ -5,20 +5,17 @@ and Jang 2020 (arXiv 2007.05549)."""
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
-from nopal.recipes.learner_options import MAMLOptions, RidgeOptions
+from nopal.recipes.learner_options import MAMLOptions
 from nopal.recipes.options import Experiment, MetaLearnerOptions, TrainingOptions
 from nopal.recipes.recipe import Budget, Difficulty, Published, Recipe, Sweep
 from nopal.recipes.regularised_options import (
     ANPOptions,
     BayesByBackpropOptions,
     CNPOptions,
-    CrossValidatedOptions,
     FeatureOptions,
     FineTuningOptions,
-    MirroredOptions,
     NPOptions,
     RegularisedOptions,
     WholeMAMLOptions,
@@ -31,7 +28,6 @@ POINTS: Difficulty = (0, 15)
 AS_PUBLISHED = PoseTasks()
 AUGMENTED = PoseTasks(augmented=True)
 CIRCULAR = PoseTasks(angle="circular")
-DENSITY = PoseTasks(angle="density")
 WHOLE_BUDGETS: dict[Budget, int] = {"demo": 10, "hour": 400}
 MAML_BUDGETS: dict[Budget, int] = {"demo": 20, "hour": 1_000}
 CNP_BUDGETS: dict[Budget, int] = {"demo": 50, "hour": 3_000}
@@ -77,15 +73,6 @@ MR_CNP_A = RegularisedOptions(
 ALL_DRAWN = BayesByBackpropOptions(
     RegularisedOptions(WIDE, FeatureOptions((20,)), "none"), beta=1e-3, scale=scale_of(-3.0), samples=10
 )
-
-RIDGE = RegularisedOptions(RidgeOptions(hidden=(100, 64)), FeatureOptions((196,)), "none")
-# Objects turn 0.025 to the right of the point that the camera looks at, 4 away, in a field of view of 45 degrees.
-AXIS = 0.5 + 0.025 / (2 * 4 * math.tan(math.pi / 8))
-MIRRORED = MirroredOptions(RIDGE, AXIS)
-CROSS_VALIDATED = CrossValidatedOptions(MIRRORED)
-SYMMETRIC: dict[str, Any] = {"variants": 16, "warp": "symmetric"}
-MIRRORED_TASKS = dataclasses.replace(CIRCULAR, **SYMMETRIC)
-SYMMETRY = f"{OURS}; takes objects for their own mirror images"
 
 
 def row(
@@ -253,41 +240,6 @@ ABLATION = (
     row("maml-encoder-circular", "MAML, encoder not adapted, circle", ENCODER, 30_000, RATE, None, CIRCULAR, OURS),
     row("mr-maml-w-noisy", "MR-MAML (W), scale 0.05", but(MR_MAML, beta=1e-3, scale=0.05), 30_000, RATE, note=OURS),
     row("cnp-circular", "CNP, circle", CNP, 140_000, 1e-3, None, CIRCULAR, OURS),
-    row(
-        "ridge",
-        "ridge regression",
-        RIDGE,
-        30_000,
-        1e-3,
-        note=f"{OURS}; two of the test objects look much the same after half a turn (see files.md)",
-    ),
-    row("ridge-circular", "ridge regression, circle", RIDGE, 30_000, 1e-3, None, CIRCULAR, OURS),
-    row("ridge-density", "ridge regression, density", RIDGE, 30_000, 1e-3, None, DENSITY, OURS),
-    row("ridge-mirrored", "ridge regression, circle, mirror images", MIRRORED, 30_000, 1e-3, None, CIRCULAR, SYMMETRY),
-    *(
-        row(
-            f"ridge-{name}",
-            f"ridge regression, {title}{tasks.variants} variants",
-            learner,
-            30_000,
-            1e-3,
-            tasks=tasks,
-            note=f"{note}; meta-trained on {tasks.variants} further shapes of each object that is not held back, too",
-        )
-        for name, title, learner, note, tasks in (
-            ("circular-varied", "circle, ", RIDGE, OURS, dataclasses.replace(CIRCULAR, variants=4)),
-            ("circular-varied-16", "circle, ", RIDGE, OURS, dataclasses.replace(CIRCULAR, variants=16)),
-            ("mirrored-varied-16", "circle, mirror images, ", MIRRORED, SYMMETRY, MIRRORED_TASKS),
-            ("validated-varied-16", "circle, cross-validated, ", CROSS_VALIDATED, SYMMETRY, MIRRORED_TASKS),
-            (
-                "density-mirrored-varied-16",
-                "density, mirror images, ",
-                MIRRORED,
-                SYMMETRY,
-                dataclasses.replace(DENSITY, **SYMMETRIC),
-            ),
-        )
-    ),
 )
 
 

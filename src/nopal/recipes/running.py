@@ -16,7 +16,7 @@ from nopal.errors import NopalError
 from nopal.evaluation import Scores, check_episodes
 from nopal.learners.learner import Learner
 from nopal.meter import read_meter
-from nopal.recipes import memorising, mnist, omniglot, poses, sinusoids
+from nopal.recipes import memorising, mnist, omniglot, pose_ridge, poses, sinusoids
 from nopal.recipes.baseline_options import BaselineOptions, ClusterMatchingOptions, FineTunedEncoderOptions
 from nopal.recipes.baselines import Chosen
 from nopal.recipes.encoding import fit_encoder, is_trained
@@ -32,7 +32,7 @@ from nopal.recipes.task_sources import OWN, VALIDATION, ImageTasks, TaskSource, 
 from nopal.runs import Stopwatch, check_writable, make_record, write_record
 from nopal.training import Tasks
 
-ROWS = (*omniglot.ROWS, *mnist.ROWS, *sinusoids.ROWS, *memorising.ROWS, *poses.ROWS)
+ROWS = (*omniglot.ROWS, *mnist.ROWS, *sinusoids.ROWS, *memorising.ROWS, *poses.ROWS, *pose_ridge.ROWS)
 RECIPES = {recipe.name: recipe for recipe in ROWS}
 
 
