@@ -11,13 +11,14 @@ import pytest
 import nopal
 from nopal.errors import NopalError
 from nopal.learners import MAML, TAML, ConditionalNeuralProcess, CrossValidated, MetaRegularised, Mirrored, Ridge
+from nopal.learners.angular_ridge import AngularRidge
 from nopal.learners.mirrored import mirror_images, with_mirror_images
 from nopal.nets.conv4 import Conv4
 from nopal.nets.conv_encoder import ConvEncoder
 from nopal.nets.mean_field import MeanField
 from nopal.nets.mlp import MLP
 from nopal.tasks import Poses
-from nopal.tasks.circle import Circular
+from nopal.tasks.circle import Circular, VonMises
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Gaussian
 
@@ -59,6 +60,16 @@ def test_predictions_for_a_view_and_its_mirror_image_are_opposite():
     seen, reflected = predict(views), predict(mirror_images(views, 0.55))
     assert np.abs(seen).max() > 0.01
     np.testing.assert_allclose(reflected, opposite(seen), atol=1e-5)
+
+
+def test_distributions_for_a_view_and_its_mirror_image_are_opposite():
+    target = VonMises(10.0)
+    learner = Mirrored(AngularRidge(Conv4((16, 16, 1), None, filters=4, key=KEY), target), 0.55)
+    predict = learner.adapt(examples(5, target))
+    views = jnp.asarray(RNG.random((4, 16, 16, 1), np.float32))
+    seen, reflected = (target.probabilities(predict(x)) for x in (views, mirror_images(views, 0.55)))
+    assert jnp.abs(seen - 1 / 360).max() > 1e-4
+    np.testing.assert_allclose(reflected, seen[:, ::-1], atol=1e-6)
 
 
 def test_it_is_the_learner_on_twice_the_examples():

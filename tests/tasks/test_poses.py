@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import chisquare
 
 from nopal.errors import NopalError
-from nopal.tasks import Circular, Gaussian, Poses
+from nopal.tasks import Circular, Gaussian, Poses, VonMises
 
 OBJECTS, VIEWS, TASKS, TOO_UNLIKELY = 3, 6, 2000, 1e-4
 ANGLES = (0.3 + np.arange(OBJECTS * VIEWS).reshape(OBJECTS, VIEWS) / 3).astype(np.float32)
@@ -76,6 +76,8 @@ def test_bytes_stay_bytes_until_they_are_drawn_and_a_key_says_everything():
         ({"wrapped": True}, Gaussian(1, math.sqrt(0.5), 10.0)),
         ({"target": "circular", "turn": 4.0}, Circular(4.0)),
         ({"target": "circular", "wrapped": True}, Circular(10.0, wrapped=True)),
+        ({"target": "density"}, VonMises(10.0)),
+        ({"target": "density", "wrapped": True, "turn": 4.0}, VonMises(4.0, wrapped=True)),
     ],
 )
 def test_the_target_and_its_other_difficulties(options, target):
