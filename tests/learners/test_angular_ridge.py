@@ -8,7 +8,7 @@ import pytest
 from sklearn.linear_model import Ridge as Reference
 
 from nopal.errors import NopalError
-from nopal.learners.angular_ridge import AngularRidge
+from nopal.learners.angular_ridge import AngularRidge, left_out_errors
 from nopal.nets.network import Network
 from nopal.recipes.learner_options import RidgeOptions
 from nopal.tasks.circle import Circular, VonMises
@@ -33,10 +33,34 @@ def waves(places):
     return np.concatenate([np.sin(angles), np.cos(angles), np.sin(2 * angles), np.cos(2 * angles)], axis=1)
 
 
+@pytest.mark.parametrize(("m", "d"), [(7, 3), (3, 7), (5, 5), (2, 4)])
+def test_errors_on_left_out_examples_are_those_of_scikit_learn(m, d):
+    x, y = RNG.normal(size=(m, d)).astype(np.float32), RNG.normal(size=(m, 2)).astype(np.float32)
+    reference = Reference(0.3 * d)
+    errors = [y[i] - reference.fit(np.delete(x, i, 0), np.delete(y, i, 0)).predict(x[i : i + 1])[0] for i in range(m)]
+    np.testing.assert_allclose(left_out_errors(jnp.asarray(x), jnp.asarray(y), 0.3), errors, rtol=1e-4, atol=1e-5)
+
+
+def test_one_example_says_nothing_of_errors():
+    y = jnp.array([[0.6, -0.8]])
+    np.testing.assert_array_equal(left_out_errors(jnp.ones((1, 4)), y, 0.3), y)
+    predict = AngularRidge(Same(), TARGET).adapt(Examples(X[:1], Y[:1], TARGET))
+    assert np.isfinite(predict(jnp.asarray(X))).all()
+
+
+def test_a_huge_component_that_all_embeddings_share_changes_nothing():
+    """In float32, where without an intercept the equations are singular."""
+    near, far = (
+        AngularRidge(Same(), TARGET, penalty=1e-3).adapt(Examples(X + shift, Y, TARGET))(jnp.asarray(X) + shift)
+        for shift in (0.0, 3e3)
+    )
+    np.testing.assert_allclose(far, near, rtol=0.05, atol=0.05)
+
+
 def test_predictions_are_divided_by_errors_on_left_out_examples():
     """Against scikit-learn, one left out at a time."""
     learner = AngularRidge(Same(), TARGET, penalty=0.2, floor=0.01)
-    reference, labels, query = Reference(0.2 * 5, fit_intercept=False), waves(Y), RNG.normal(size=(3, 5))
+    reference, labels, query = Reference(0.2 * 5), waves(Y), RNG.normal(size=(3, 5))
     left_out = [
         labels[i] - reference.fit(np.delete(X, i, 0), np.delete(labels, i, 0)).predict(X[i : i + 1])[0]
         for i in range(len(X))

@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import Ridge as Reference
 
 from nopal.errors import NopalError
-from nopal.learners.ridge import Ridge, left_out_errors, ridge
+from nopal.learners.ridge import Ridge, ridge
 from nopal.nets.mlp import MLP
 from nopal.tasks.circle import Circular
 from nopal.tasks.episode import Episode, Examples
@@ -27,14 +27,6 @@ def test_weights_are_those_of_scikit_learn(m, d):
     x, y = RNG.normal(size=(m, d)), RNG.normal(size=(m, 2))
     found = ridge(jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32), 0.3)
     np.testing.assert_allclose(found, Reference(0.3 * d, fit_intercept=False).fit(x, y).coef_.T, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize(("m", "d"), [(7, 3), (3, 7), (5, 5)])
-def test_errors_on_left_out_examples_are_those_of_scikit_learn(m, d):
-    x, y = RNG.normal(size=(m, d)).astype(np.float32), RNG.normal(size=(m, 2)).astype(np.float32)
-    reference = Reference(0.3 * d, fit_intercept=False)
-    errors = [y[i] - reference.fit(np.delete(x, i, 0), np.delete(y, i, 0)).predict(x[i : i + 1])[0] for i in range(m)]
-    np.testing.assert_allclose(left_out_errors(jnp.asarray(x), jnp.asarray(y), 0.3), errors, rtol=1e-4, atol=1e-5)
 
 
 def test_the_gradient_through_the_formula_is_that_of_finite_differences():

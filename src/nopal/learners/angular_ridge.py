@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from nopal.errors import NopalError
-from nopal.learners.ridge import Ridge, Weights, left_out_errors, ridge
+from nopal.learners.ridge import Ridge, ridge
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Statistics
 from nopal.tasks.circle import VonMises
@@ -16,13 +17,16 @@ from nopal.tasks.episode import Examples
 
 
 class AngularRidge(Ridge):
-    """`Ridge` on the (sin, cos) of once, twice, ... the angle, whose predictions are distributions.
+    """`Ridge` with an intercept on the (sin, cos) of once, twice, ... the angle, whose predictions are distributions.
 
     Were such a pair the right one plus normal errors, it would be worth its value over their variance, as a parameter
     of `VonMises`. So each is multiplied by `gain` over the mean squared error of that wave in this support set, where
     each example is predicted from the others, plus `floor`: an object that looks the same after half a turn has large
     errors in the angle and small ones in twice the angle, and is predicted to be here or opposite. Gain and floor are
     meta-trained for each wave.
+
+    The intercept is not penalised. Without one embeddings grow a huge component that all inputs share and that does
+    its work, until the system of equations is singular in float32.
     """
 
     log_floor: Float[Array, "order"]
@@ -42,9 +46,41 @@ class AngularRidge(Ridge):
         super().__init__(network, target, penalty=penalty, statistics=statistics)
         self.log_gain, self.log_floor = jnp.zeros(target.order), jnp.full(target.order, math.log(floor))
 
-    def fit(self, embedded: Float[Array, "m d"], support: Examples) -> Weights:
+    def fit(self, embedded: Float[Array, "m d"], support: Examples) -> Affine:
         labels, penalty = support.target.encode(support.y), jnp.exp(self.log_penalty)
+        fitted = with_intercept(embedded, labels, penalty)
         errors = left_out_errors(embedded, labels, penalty)
         variance = jnp.mean(errors.reshape(len(errors), -1, 2) ** 2, axis=(0, 2))
-        worth = jnp.exp(self.log_gain) / (variance + jnp.exp(self.log_floor))
-        return Weights(ridge(embedded, labels, penalty) * jnp.repeat(worth, 2))
+        worth = jnp.repeat(jnp.exp(self.log_gain) / (variance + jnp.exp(self.log_floor)), 2)
+        return Affine(fitted.centre, fitted.weights * worth, fitted.level * worth)
+
+
+class Affine(eqx.Module):
+    """Embeddings -> parameters of the target: `level` at the `centre` of the support set."""
+
+    centre: Float[Array, "d"]
+    weights: Float[Array, "d parameters"]
+    level: Float[Array, "parameters"]
+
+    def __call__(self, embedded: Float[Array, "m d"]) -> Float[Array, "m parameters"]:
+        return (embedded - self.centre) @ self.weights + self.level
+
+
+def with_intercept(x: Float[Array, "m d"], y: Float[Array, "m k"], penalty: Float[Array, ""] | float) -> Affine:
+    """The w and b that minimise |x w + b - y|^2 + penalty d |w|^2."""
+    centre, level = x.mean(0), y.mean(0)
+    return Affine(centre, ridge(x - centre, y - level, penalty), level)
+
+
+def left_out_errors(
+    x: Float[Array, "m d"], y: Float[Array, "m k"], penalty: Float[Array, ""] | float
+) -> Float[Array, "m k"]:
+    """y less what `with_intercept` predicts of each example from all the others, with a penalty of the same size: the
+    error of the fit over the share of an example in it that is not its own (Allen 1974, Technometrics 16). A single
+    example, of which nothing is known without it, has the error of a prediction of 0."""
+    m = len(x)
+    if m == 1:
+        return y
+    fitted = with_intercept(x, jnp.concatenate([y, jnp.eye(m)], axis=1), penalty)(x)
+    own = jnp.diagonal(fitted[:, -m:])
+    return (y - fitted[:, :-m]) / (1 - own)[:, None]

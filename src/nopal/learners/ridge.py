@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
 from nopal.errors import NopalError
-from nopal.learners.closed_form import ClosedFormLearner
+from nopal.learners.closed_form import ClosedFormLearner, Head
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments, Statistics
 from nopal.tasks.episode import Examples
@@ -45,7 +45,7 @@ class Ridge(ClosedFormLearner):
         self.log_penalty, self.log_gain = jnp.array(math.log(penalty)), jnp.array(math.log(gain))
         self.outputs = target.width
 
-    def fit(self, embedded: Float[Array, "m d"], support: Examples) -> Weights:
+    def fit(self, embedded: Float[Array, "m d"], support: Examples) -> Head:
         labels = support.target.encode(support.y)
         return Weights(ridge(embedded, labels, jnp.exp(self.log_penalty)) * jnp.exp(self.log_gain))
 
@@ -78,15 +78,3 @@ def ridge(x: Float[Array, "m d"], y: Float[Array, "m k"], penalty: Float[Array, 
         kernel = x @ x.T + penalty * d * jnp.eye(m)
         return x.T @ jax.scipy.linalg.solve(kernel, y, assume_a="pos")
     return jax.scipy.linalg.solve(x.T @ x + penalty * d * jnp.eye(d), x.T @ y, assume_a="pos")
-
-
-def left_out_errors(
-    x: Float[Array, "m d"], y: Float[Array, "m k"], penalty: Float[Array, ""] | float
-) -> Float[Array, "m k"]:
-    """y less what `ridge` predicts of each example from all the others, with a penalty of the same size (Allen 1974,
-    Technometrics 16): the error of the fit over the share of an example in it that is not its own."""
-    m = len(x)
-    weights = ridge(x, jnp.concatenate([y, jnp.eye(m)], axis=1), penalty)
-    fitted = x @ weights
-    own = jnp.diagonal(fitted[:, -m:])
-    return (y - fitted[:, :-m]) / (1 - own)[:, None]
