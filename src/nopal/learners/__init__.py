@@ -1,5 +1,6 @@
 """One paper, one file: everything that adapts to a support set and then predicts."""
 
+from nopal.learners.angular_ridge import AngularRidge
 from nopal.learners.attentive_neural_process import AttentiveNeuralProcess
 from nopal.learners.bayes_by_backprop import BayesByBackprop
 from nopal.learners.closed_form import ClosedFormLearner
@@ -23,6 +24,7 @@ from nopal.learners.taml import TAML
 __all__ = [
     "MAML",
     "TAML",
+    "AngularRidge",
     "AttentiveNeuralProcess",
     "BayesByBackprop",
     "ClosedFormLearner",
