@@ -49,7 +49,9 @@ class CrossValidated(WrappingLearner):
             return predictor
         target, m = support.target, len(support.x)
         if not isinstance(target, Circular):
-            raise NopalError(f"Errors on left-out examples are those of angles, but this task predicts {target}.")
+            raise NopalError(
+                f"Errors on left-out examples are those of points on a circle, but this task predicts {target}."
+            )
         if m < 2:
             raise NopalError("A support set of one example has none to leave out; expected at least 2.")
         size = -(-m // self.folds)  # parts are of one size; the last begins anew where examples run out
