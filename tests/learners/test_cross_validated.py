@@ -94,7 +94,7 @@ def test_what_can_have_no_errors_is_refused():
     with pytest.raises(NopalError, match="one example has none to leave out"):
         CrossValidated(ridge()).adapt(examples(1))
     line = Ridge(MLP(3, 5, hidden=(8,), key=KEY), Gaussian(1))
-    with pytest.raises(NopalError, match="those of angles"):
+    with pytest.raises(NopalError, match="those of points on a circle"):
         CrossValidated(line).adapt(examples(4, Gaussian(1)))
     with pytest.raises(NopalError, match="cross-validated already"):
         CrossValidated(CrossValidated(ridge()))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from nopal.errors import NopalError
-from nopal.learners.ridge import Ridge, ridge
+from nopal.learners.ridge import Ridge
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Statistics
 from nopal.tasks.circle import VonMises
@@ -26,7 +27,8 @@ class AngularRidge(Ridge):
     meta-trained for each wave.
 
     The intercept is not penalised. Without one embeddings grow a huge component that all inputs share and that does
-    its work, until the system of equations is singular in float32.
+    its work, until the system of equations is singular in float32. Inside of `Mirrored` an example that is left out
+    leaves its mirror image behind; of trained learners such errors were as near to those of queries as without it.
     """
 
     log_floor: Float[Array, "order"]
@@ -47,9 +49,11 @@ class AngularRidge(Ridge):
         self.log_gain, self.log_floor = jnp.zeros(target.order), jnp.full(target.order, math.log(floor))
 
     def fit(self, embedded: Float[Array, "m d"], support: Examples) -> Affine:
-        labels, penalty = support.target.encode(support.y), jnp.exp(self.log_penalty)
-        fitted = with_intercept(embedded, labels, penalty)
-        errors = left_out_errors(embedded, labels, penalty)
+        """Raises `NopalError` for other tasks than those that it was made for."""
+        target, order = support.target, len(self.log_gain)
+        if not isinstance(target, VonMises) or target.order != order:
+            raise NopalError(f"This learner is for distributions of {order} terms, but the task predicts {target}.")
+        fitted, errors = with_intercept(embedded, target.encode(support.y), jnp.exp(self.log_penalty))
         variance = jnp.mean(errors.reshape(len(errors), -1, 2) ** 2, axis=(0, 2))
         worth = jnp.repeat(jnp.exp(self.log_gain) / (variance + jnp.exp(self.log_floor)), 2)
         return Affine(fitted.centre, fitted.weights * worth, fitted.level * worth)
@@ -66,21 +70,24 @@ class Affine(eqx.Module):
         return (embedded - self.centre) @ self.weights + self.level
 
 
-def with_intercept(x: Float[Array, "m d"], y: Float[Array, "m k"], penalty: Float[Array, ""] | float) -> Affine:
-    """The w and b that minimise |x w + b - y|^2 + penalty d |w|^2."""
-    centre, level = x.mean(0), y.mean(0)
-    return Affine(centre, ridge(x - centre, y - level, penalty), level)
-
-
-def left_out_errors(
+def with_intercept(
     x: Float[Array, "m d"], y: Float[Array, "m k"], penalty: Float[Array, ""] | float
-) -> Float[Array, "m k"]:
-    """y less what `with_intercept` predicts of each example from all the others, with a penalty of the same size: the
-    error of the fit over the share of an example in it that is not its own (Allen 1974, Technometrics 16). A single
-    example, of which nothing is known without it, has the error of a prediction of 0."""
-    m = len(x)
-    if m == 1:
-        return y
-    fitted = with_intercept(x, jnp.concatenate([y, jnp.eye(m)], axis=1), penalty)(x)
-    own = jnp.diagonal(fitted[:, -m:])
-    return (y - fitted[:, :-m]) / (1 - own)[:, None]
+) -> tuple[Affine, Float[Array, "m k"]]:
+    """The w and b that minimise |x w + b - y|^2 + penalty d |w|^2, and y less what is predicted of each example from
+    all the others, with a penalty of the same size (Allen 1974, Technometrics 16).
+
+    That error is `coefficients / own`, no difference of nearly equal numbers. A single example, of which nothing is
+    known without it, has the error of a prediction of 0.
+    """
+    m, d = x.shape
+    centre, level = x.mean(0), y.mean(0)
+    away, ridge = x - centre, penalty * d
+    gram = away @ away.T
+    # Centred examples sum to 0. What they can't reach gets an eigenvalue as large as any, so that it can be taken from
+    # the inverse again without loss.
+    free = jnp.trace(gram) + ridge
+    system = gram + ridge * jnp.eye(m) + free / m
+    solved = jax.scipy.linalg.solve(system, jnp.concatenate([y - level, jnp.eye(m)], axis=1), assume_a="pos")
+    coefficients, inverse = jnp.split(solved, [y.shape[1]], axis=1)
+    own = jnp.diagonal(inverse) - 1 / (m * (ridge + free))
+    return Affine(centre, away.T @ coefficients, level), y if m == 1 else coefficients / own[:, None]

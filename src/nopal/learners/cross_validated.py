@@ -14,6 +14,7 @@ from nopal.learners.averaging import check_uncoupled
 from nopal.learners.learner import Aux, MetaLearner, Predictor, WrappingLearner
 from nopal.tasks.circle import Circular
 from nopal.tasks.episode import Episode, Examples
+from nopal.tasks.target import Target
 
 
 class CrossValidated(WrappingLearner):
@@ -38,20 +39,17 @@ class CrossValidated(WrappingLearner):
         self.learner, self.folds = learner, folds
 
     def loss(self, episode: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Aux]:
+        _points(episode.query.target)
         return self.learner.loss(episode, key=key)
 
     def adapt(
         self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None
     ) -> Predictor:
-        """See `Learner.adapt`. Raises `NopalError` for other targets than angles, and for a single example."""
+        """See `Learner.adapt`. Raises `NopalError` for other targets than `Circular`, and for a single example."""
         predictor = self.learner.adapt(support, key=key, steps=steps)
         if support is None:
             return predictor
-        target, m = support.target, len(support.x)
-        if not isinstance(target, Circular):
-            raise NopalError(
-                f"Errors on left-out examples are those of points on a circle, but this task predicts {target}."
-            )
+        target, m = _points(support.target), len(support.x)
         if m < 2:
             raise NopalError("A support set of one example has none to leave out; expected at least 2.")
         size = -(-m // self.folds)  # parts are of one size; the last begins anew where examples run out
@@ -74,3 +72,12 @@ class Uncertain(eqx.Module):
 
     def __call__(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m k"]:
         return self.target.spread(self.predictor(as_float(x)), self.errors)
+
+
+def _points(target: Target) -> Circular:
+    if not isinstance(target, Circular):
+        raise NopalError(
+            f"Errors on left-out examples are those of points on a circle, but this task predicts {target}; expected "
+            "Circular (VonMises says by itself how sure it is)."
+        )
+    return target

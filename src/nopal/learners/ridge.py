@@ -16,6 +16,7 @@ from nopal.errors import NopalError
 from nopal.learners.closed_form import ClosedFormLearner, Head
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments, Statistics
+from nopal.tasks.circle import VonMises
 from nopal.tasks.episode import Examples
 from nopal.tasks.target import Categorical, Target
 
@@ -36,7 +37,9 @@ class Ridge(ClosedFormLearner):
     query_statistics: Statistics = eqx.field(static=True)
 
     def __init__(self, network: Network, target: Target, *, penalty: float = 0.1, statistics: Statistics = "support"):
-        """Raises `NopalError` for a penalty that is not positive."""
+        """Raises `NopalError` for a penalty that is not positive, and distributions as target."""
+        if isinstance(target, VonMises) and type(self) is Ridge:
+            raise NopalError("Ridge regression does not know how sure it is; distributions are for AngularRidge.")
         if not penalty > 0:
             raise NopalError(f"The penalty of ridge regression is {penalty}; expected a number above 0.")
         self.network, self.running, self.query_statistics = network, None, statistics

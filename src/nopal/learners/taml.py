@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from nopal.errors import NopalError, check_choice
 from nopal.learners.learner import Aux, CoupledLearner, WrappingLearner
 from nopal.learners.maml import MAML
+from nopal.tasks.circle import VonMises
 from nopal.tasks.episode import Episode
 from nopal.tasks.target import Categorical, Gaussian
 
@@ -56,7 +57,7 @@ class TAML(WrappingLearner, CoupledLearner):
         support = episode.support
         outputs = self.learner.answer_in_training(Episode(support, support), 0)
         target = support.target
-        losses = (target.score if isinstance(target, Gaussian) else target.loss)(outputs, support.y)
+        losses = (target.score if isinstance(target, Gaussian | VonMises) else target.loss)(outputs, support.y)
         # A task that is predicted perfectly has no logarithm, and no slope of a root.
         return losses.mean(keepdims=True) + jnp.finfo(losses.dtype).eps
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import jax
@@ -18,23 +18,27 @@ _TERMS, _RESULTANT = 48, 0.99
 # Errors that were met count for so much, each with a normal spread of 3.6 degrees, of whose series a hundredth is left
 # out; both chosen on objects held back.
 _MET, _SMOOTH = 0.8, 0.998
-# Sums over so many places stand for integrals over the circle: exact to float precision for a normal spread of a degree
-# or more.
-_PLACES = 360
+# Sums over so many places stand for integrals over the circle: exact to float precision for a normal spread of half a
+# degree or more.
+_PLACES = 720
 
 
-def shorter_way(error: Float[Array, "m d"], turn: float | None) -> Float[Array, "m d"]:
+def shorter_way(error: Float[Array, "..."], turn: float | None) -> Float[Array, "..."]:
     """On a circle of that circumference, errors brought to half a turn at most."""
     return error if turn is None else (error + turn / 2) % turn - turn / 2
 
 
 def opposite(parameters: Float[Array, "m k"]) -> Float[Array, "m k"]:
-    """What predicts the angles of the other sign: sines change theirs, cosines don't."""
-    return parameters * jnp.tile(jnp.array([-1.0, 1.0]), parameters.shape[1] // 2)
+    """What predicts the angles of the other sign: sines change theirs, cosines don't. Raises `NopalError` for an odd
+    number of parameters."""
+    pairs, left = divmod(parameters.shape[1], 2)
+    if left:
+        raise NopalError(f"Places on a circle have pairs of parameters; found {parameters.shape[1]}.")
+    return parameters * jnp.tile(jnp.array([-1.0, 1.0]), pairs)
 
 
 @dataclasses.dataclass(frozen=True)
-class Circle:
+class Circle(ABC):
     """A place on a circle of circumference `turn`, from 0.
 
     Losses have no seam, but the score is that of the published tables unless errors are `wrapped`: places are compared
@@ -45,6 +49,18 @@ class Circle:
 
     turn: float
     wrapped: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.turn > 0:
+            raise NopalError(f"A full turn is {self.turn} long; expected a number above 0, such as 10 as published.")
+
+    @abstractmethod
+    def loss(self, parameters: Float[Array, "m k"], y: Float[Array, "m 1"]) -> Float[Array, "m"]:
+        """One number an example."""
+
+    @abstractmethod
+    def encode(self, y: Float[Array, "m 1"]) -> Float[Array, "m k"]:
+        """For learners that read labels as inputs."""
 
     @property
     def metric(self) -> str:
@@ -154,6 +170,7 @@ class VonMises(Circle):
     order: int = 4
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.order < 1:
             raise NopalError(f"The distribution on the circle has {self.order} terms; expected at least 1.")
 
@@ -169,9 +186,12 @@ class VonMises(Circle):
         return total + math.log(2 * math.pi / _PLACES) - exponent
 
     def angle(self, parameters: Float[Array, "m k"]) -> Float[Array, "m"]:
-        """The mean direction in radians, from -pi to pi."""
-        mean = self.probabilities(parameters) @ self.waves(self.places(), 1)
-        return jnp.arctan2(mean[:, 0], mean[:, 1])
+        """The direction in radians whose expected squared arc is least, from -pi to pi: of two opposite places that are
+        as likely, one in between."""
+        places = self.places()
+        arcs = shorter_way(places - places.T, self.turn) ** 2
+        best = jnp.argmin(self.probabilities(parameters) @ arcs, axis=1)
+        return shorter_way(places[best, 0], self.turn) * (2 * math.pi / self.turn)
 
     def expected(self, parameters: Float[Array, "m k"]) -> Float[Array, "m 1"]:
         """The mean number in [0, turn), whose expected squared error is least, as on a line."""
