@@ -14,6 +14,7 @@ from nopal.errors import NopalError
 from nopal.learners import MAML, TAML
 from nopal.learners.taml import atkinson, entropy, gini, theil
 from nopal.nets import MLP, Conv4
+from nopal.tasks.circle import VonMises
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Categorical, Gaussian
 from nopal.training import MetaStep, device_mesh, initial_state
@@ -137,6 +138,16 @@ def test_a_step_goes_down_the_gradient_of_the_whole_objective(regulariser, targe
     assert ("entropy_change" in metrics) == (regulariser == "entropy")
     alone = metrics["loss"] + metrics["coupling"]
     np.testing.assert_allclose(alone, objective(learner.learner.network, episodes, regulariser, 0.7), rtol=1e-8)
+
+
+def test_tasks_of_densities_are_as_unequal_as_their_squared_errors():
+    """A likelihood above 1 has a negative logarithm, which has no inequality."""
+    target = VonMises(10.0, order=1)
+    learner = TAML(MAML(network(2), inner_rate=0.1, inner_steps=1), regulariser="atkinson")
+    y = jnp.array([[1.0], [4.0]])
+    sure = Examples(jnp.ones((2, 2)), y, target)
+    found = learner.coupling(Episode(sure, sure))
+    np.testing.assert_allclose(found, target.score(learner.learner.network(sure.x)[0], y).mean(), rtol=1e-6)
 
 
 def test_tasks_that_are_predicted_perfectly_leave_the_gradient_finite():
