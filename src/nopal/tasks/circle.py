@@ -28,6 +28,18 @@ def shorter_way(error: Float[Array, "..."], turn: float | None) -> Float[Array, 
     return error if turn is None else (error + turn / 2) % turn - turn / 2
 
 
+def check_turn(turn: float) -> None:
+    """Raises `NopalError` for a circumference that is not positive."""
+    if not turn > 0:
+        raise NopalError(f"A full turn is {turn} long; expected a number above 0, such as 10 as published.")
+
+
+def waves(angle: Float[Array, "m"], order: int) -> Float[Array, "m order 2"]:
+    """(sin, cos) of once, twice, ... each angle in radians."""
+    multiples = angle[:, None] * jnp.arange(1, order + 1)
+    return jnp.stack([jnp.sin(multiples), jnp.cos(multiples)], axis=2)
+
+
 def opposite(parameters: Float[Array, "m k"]) -> Float[Array, "m k"]:
     """What predicts the angles of the other sign: sines change theirs, cosines don't. Raises `NopalError` for an odd
     number of parameters."""
@@ -51,8 +63,7 @@ class Circle(ABC):
     wrapped: bool = False
 
     def __post_init__(self) -> None:
-        if not self.turn > 0:
-            raise NopalError(f"A full turn is {self.turn} long; expected a number above 0, such as 10 as published.")
+        check_turn(self.turn)
 
     @abstractmethod
     def loss(self, parameters: Float[Array, "m k"], y: Float[Array, "m 1"]) -> Float[Array, "m"]:
@@ -91,10 +102,9 @@ class Circle(ABC):
         """The mean parameters."""
         return parameters.mean(0)
 
-    def waves(self, y: Float[Array, "m 1"], order: int) -> Float[Array, "m k"]:
-        """(sin, cos) of once, twice, ... the angles of places."""
-        angle = 2 * math.pi / self.turn * y * jnp.arange(1, order + 1)
-        return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=2).reshape(len(y), -1)
+    def encode_waves(self, y: Float[Array, "m 1"], order: int) -> Float[Array, "m k"]:
+        """(sin, cos) of once, twice, ... the angles of places, one behind the other."""
+        return waves(2 * math.pi / self.turn * y[:, 0], order).reshape(len(y), -1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,8 +155,7 @@ class Circular(Circle):
             turns = jnp.cos(n * jnp.where(there, errors, 0.0)[:, None])
             met = turns.mean(0, where=there[:, None]) * _SMOOTH ** (n**2)
             length = jnp.where(there.any(), _MET * met + (1 - _MET) * length, length)
-        angle = n * self.angle(point)[:, None]
-        return length[:, :, None] * jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=2)
+        return length[:, :, None] * waves(self.angle(point), _TERMS)
 
     def spread(self, point: Float[Array, "m 2"], errors: Float[Array, "n"]) -> Float[Array, "m k"]:
         """Those moments as parameters, each (sin, cos) behind the other."""
@@ -154,7 +163,7 @@ class Circular(Circle):
 
     def encode(self, y: Float[Array, "m 1"]) -> Float[Array, "m 2"]:
         """Points on the unit circle, for learners that read labels as inputs."""
-        return self.waves(y, 1)
+        return self.encode_waves(y, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,4 +216,4 @@ class VonMises(Circle):
 
     def encode(self, y: Float[Array, "m 1"]) -> Float[Array, "m k"]:
         """(sin, cos) of once, twice, ... the angle, for learners that read labels as inputs."""
-        return self.waves(y, self.order)
+        return self.encode_waves(y, self.order)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from nopal.errors import NopalError, check_choice
-from nopal.tasks.circle import Circular, VonMises
+from nopal.tasks.circle import Circular, VonMises, check_turn
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.sampling import draw_without_replacement
 from nopal.tasks.target import Gaussian
@@ -72,8 +72,7 @@ class Poses(eqx.Module):
             raise NopalError(
                 "The angles must be radians from 0 to below 2 pi, for at least one object; check the file."
             )
-        if not turn > 0:
-            raise NopalError(f"A full turn is {turn} long; expected a number above 0, such as 10 as published.")
+        check_turn(turn)
         views = images.shape[1]
         if min(shot, query) < 1 or shot + query > views:
             raise NopalError(
