@@ -10,15 +10,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from nopal.errors import NopalError
-from nopal.learners.ridge import Ridge
+from nopal.learners.ridge import RidgeLearner
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Statistics
 from nopal.tasks.circle import VonMises
 from nopal.tasks.episode import Examples
 
 
-class AngularRidge(Ridge):
-    """`Ridge` with an intercept on the (sin, cos) of once, twice, ... the angle, whose predictions are distributions.
+class AngularRidge(RidgeLearner):
+    """Ridge regression with an intercept on the (sin, cos) of once, twice, ... the angle, which predicts distributions.
 
     Were such a pair the right one plus normal errors, it would be worth its value over their variance, as a parameter
     of `VonMises`. So each is multiplied by `gain` over the mean squared error of that wave in this support set, where
@@ -45,8 +45,9 @@ class AngularRidge(Ridge):
         """Raises `NopalError` for a penalty or a floor that is not positive."""
         if not floor > 0:
             raise NopalError(f"The floor below errors on left-out examples is {floor}; expected a number above 0.")
-        super().__init__(network, target, penalty=penalty, statistics=statistics)
-        self.log_gain, self.log_floor = jnp.zeros(target.order), jnp.full(target.order, math.log(floor))
+        gain = jnp.ones(target.order)
+        super().__init__(network, target.width, gain=gain, penalty=penalty, statistics=statistics)
+        self.log_floor = jnp.full(target.order, math.log(floor))
 
     def fit(self, embedded: Float[Array, "m d"], support: Examples) -> Affine:
         """Raises `NopalError` for other tasks than those that it was made for."""

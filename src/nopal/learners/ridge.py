@@ -21,13 +21,8 @@ from nopal.tasks.episode import Examples
 from nopal.tasks.target import Categorical, Target
 
 
-class Ridge(ClosedFormLearner):
-    """The weights W that minimise |Z W - Y|^2 + penalty d |W|^2, for support embeddings Z [m, d] and labels Y as their
-    target encodes them (one-hot for classes); predictions are `gain` times z W.
-
-    The penalty and the gain are meta-trained with the network. Published: a network without a last linear layer, and
-    a bias beside the gain, which one number for all classes leaves without effect.
-    """
+class RidgeLearner(ClosedFormLearner):
+    """What learners by ridge regression have in common: a network, and a penalty and gains meta-trained with it."""
 
     network: Network
     log_penalty: Float[Array, ""]
@@ -36,24 +31,37 @@ class Ridge(ClosedFormLearner):
     outputs: int = eqx.field(static=True)
     query_statistics: Statistics = eqx.field(static=True)
 
-    def __init__(self, network: Network, target: Target, *, penalty: float = 0.1, statistics: Statistics = "support"):
-        """Raises `NopalError` for a penalty that is not positive, and distributions as target."""
-        if isinstance(target, VonMises) and type(self) is Ridge:
-            raise NopalError("Ridge regression does not know how sure it is; distributions are for AngularRidge.")
+    def __init__(
+        self, network: Network, outputs: int, *, gain: Float[Array, "..."], penalty: float, statistics: Statistics
+    ):
         if not penalty > 0:
             raise NopalError(f"The penalty of ridge regression is {penalty}; expected a number above 0.")
-        self.network, self.running, self.query_statistics = network, None, statistics
+        self.network, self.running, self.outputs, self.query_statistics = network, None, outputs, statistics
+        self.log_penalty, self.log_gain = jnp.array(math.log(penalty)), jnp.log(gain)
+
+    def unfitted(self) -> Zeros:
+        return Zeros(self.outputs)
+
+
+class Ridge(RidgeLearner):
+    """The weights W that minimise |Z W - Y|^2 + penalty d |W|^2, for support embeddings Z [m, d] and labels Y as their
+    target encodes them (one-hot for classes); predictions are `gain` times z W.
+
+    The penalty and the gain are meta-trained with the network. Published: a network without a last linear layer, and
+    a bias beside the gain, which one number for all classes leaves without effect.
+    """
+
+    def __init__(self, network: Network, target: Target, *, penalty: float = 0.1, statistics: Statistics = "support"):
+        """Raises `NopalError` for a penalty that is not positive, and distributions as target."""
+        if isinstance(target, VonMises):
+            raise NopalError("Ridge regression does not know how sure it is; distributions are for AngularRidge.")
         # One-hot labels are fitted by numbers from 0 to 1, far too near each other for logits.
-        gain = 10.0 if isinstance(target, Categorical) else 1.0
-        self.log_penalty, self.log_gain = jnp.array(math.log(penalty)), jnp.array(math.log(gain))
-        self.outputs = target.width
+        gain = jnp.array(10.0 if isinstance(target, Categorical) else 1.0)
+        super().__init__(network, target.width, gain=gain, penalty=penalty, statistics=statistics)
 
     def fit(self, embedded: Float[Array, "m d"], support: Examples) -> Head:
         labels = support.target.encode(support.y)
         return Weights(ridge(embedded, labels, jnp.exp(self.log_penalty)) * jnp.exp(self.log_gain))
-
-    def unfitted(self) -> Zeros:
-        return Zeros(self.outputs)
 
 
 class Weights(eqx.Module):

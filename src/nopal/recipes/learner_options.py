@@ -11,7 +11,7 @@ from nopal.learners.angular_ridge import AngularRidge
 from nopal.learners.from_scratch import FromScratch
 from nopal.learners.maml import MAML, Rates, Reduction
 from nopal.learners.protonet import ProtoNet
-from nopal.learners.ridge import Ridge
+from nopal.learners.ridge import Ridge, RidgeLearner
 from nopal.nets.conv4 import Conv4, Downsample, Readout
 from nopal.nets.mlp import MLP
 from nopal.nets.network import Network
@@ -140,7 +140,7 @@ class RidgeOptions(NetworkOptions):
     """what normalises activations at test: the support set, running statistics, or support and queries together
     (transductive)"""
 
-    def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> Ridge:
+    def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> RidgeLearner:
         """A learner with fresh weights for inputs of `shape`."""
         network = self.network(shape, None, key)
         if isinstance(target, VonMises):
