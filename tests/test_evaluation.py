@@ -14,6 +14,7 @@ from nopal.learners.learner import Learner
 from nopal.learners.maml import MAML
 from nopal.learners.nearest_neighbour import NearestNeighbour
 from nopal.nets.conv4 import Linear
+from nopal.nets.mlp import MLP
 from nopal.nets.network import Network
 from nopal.partitions import from_labels
 from nopal.tasks.classification import Classification
@@ -155,3 +156,10 @@ def test_tasks_that_diverged_are_counted_and_left_out() -> None:
     assert scores.ci95 == pytest.approx(1.96 / math.sqrt(2))
     assert str(scores) == "2.00 ± 1.39 (2 of 4 tasks diverged)"
     assert math.isnan(Scores(np.full(3, np.nan), "squared_error", "none").mean)
+
+
+def test_a_classifier_whose_weights_ran_away_has_no_accuracy():
+    learner = MAML(MLP(4, 3, hidden=(8,), key=KEY), inner_rate=1e30, inner_steps=3)
+    found = evaluate(learner, tasks(), key=KEY, episodes=6)
+    assert found.diverged == 6
+    assert math.isnan(found.mean)

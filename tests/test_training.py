@@ -12,6 +12,7 @@ from nopal.evaluation import evaluate
 from nopal.learners.maml import MAML
 from nopal.learners.meta_regularisation import MetaRegularised
 from nopal.learners.protonet import ProtoNet
+from nopal.learners.ridge import Ridge
 from nopal.nets.conv4 import Conv4
 from nopal.nets.mean_field import MeanField
 from nopal.nets.mlp import MLP
@@ -22,7 +23,7 @@ from nopal.runs import Checkpoints
 from nopal.seeds import train_seeds
 from nopal.tasks.classification import Classification
 from nopal.tasks.episode import Episode, Examples
-from nopal.tasks.target import Categorical
+from nopal.tasks.target import Categorical, Gaussian
 from nopal.training import MetaStep, calibrate, initial_state, make_optimiser, mesh_for, train
 
 
@@ -192,6 +193,20 @@ def test_scales_of_drawn_weights_do_not_decay(decay):
     np.testing.assert_allclose(
         found.mean.layers[0].kernel, -share * parameters["encoder"].mean.layers[0].kernel, rtol=1e-6
     )
+
+
+@pytest.mark.parametrize("decay", ["times_rate", "per_step"])
+def test_learned_rates_and_penalties_do_not_decay(decay):
+    """At 0 nothing would be adapted; of what is kept as a logarithm 0 stands for 1."""
+    network = MLP(2, 1, hidden=(), key=jax.random.key(0))
+    learners = MAML(network, inner_rate=0.1, rates="per_tensor"), Ridge(network, Gaussian(1), penalty=0.1)
+    parameters = eqx.filter(learners, eqx.is_inexact_array)
+    optimiser = make_optimiser(0.1, weight_decay=0.5, decay=decay)
+    nothing = jax.tree.map(jnp.zeros_like, parameters)
+    of_maml, of_ridge = optimiser.update(nothing, optimiser.init(parameters), parameters)[0]
+    assert not any(rate.any() for rate in jax.tree.leaves(of_maml.rates))
+    assert float(of_ridge.log_penalty) == 0.0
+    assert of_ridge.network.layers[0].kernel.any()
 
 
 @pytest.mark.parametrize("weight_decay", [-1.0, float("nan"), float("inf")])

@@ -1,6 +1,7 @@
 """Hyper-parameters chosen on meta-validation tasks."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -26,6 +27,20 @@ def test_the_best_on_the_same_tasks_is_taken() -> None:
     assert best > 0
     assert found.settings == candidates[best][0]
     assert found.learner == candidates[best][1]
+
+
+class Broken(NearestNeighbour):
+    """Says nothing of some queries."""
+
+    def adapt(self, support, *, key=None, steps=None):
+        predict = super().adapt(support, key=key, steps=steps)
+        return lambda x: jnp.where(x[:, :1] > 1, jnp.nan, predict(x))
+
+
+def test_a_candidate_that_diverges_is_not_taken_for_the_tasks_that_it_survived() -> None:
+    found = tune([({"broken": True}, Broken()), ({}, NearestNeighbour())], TASKS, key=KEY, episodes=40)
+    assert found.scores[0].diverged > found.scores[1].diverged == 0
+    assert found.settings == {}
 
 
 def test_a_single_candidate_needs_no_tasks() -> None:

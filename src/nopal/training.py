@@ -122,8 +122,9 @@ def make_optimiser(
 
     Weights shrink apart from their gradients (Loshchilov and Hutter 2019, arXiv 1711.05101), every step by
     `weight_decay` times the rate ("times_rate", as in PyTorch and optax) or by `weight_decay` itself ("per_step", as in
-    TensorFlow's contrib package and so in the code of Yin et al. 2020, where 0.001 is 2.0 of the other kind). Scales of
-    weights that are drawn don't shrink: kept as their inverse softplus, they would grow to 0.69.
+    TensorFlow's contrib package and so in the code of Yin et al. 2020, where 0.001 is 2.0 of the other kind). What
+    is kept as its logarithm or inverse softplus doesn't shrink (scales of weights that are drawn would grow to 0.69,
+    penalties of ridge regression to 1), nor do learned inner rates.
 
     For the parameters that the patterns `fresh` name, Adam begins anew in every step, as it does by accident in the
     sinusoid notebook of Yin et al.: each moves by the whole rate against the sign of its gradient, however small.
@@ -161,8 +162,8 @@ def make_optimiser(
 
 
 def _shrinking(parameters: PyTree) -> PyTree:
-    """Which parameters weight decay is for."""
-    scales, rest = split_parameters(parameters, ("*.rho.*",))
+    """Which parameters weight decay is for: none whose 0 is a value like any other."""
+    scales, rest = split_parameters(parameters, ("*.rho.*", "*rates*", "*log_*"))
     return eqx.combine(jax.tree.map(lambda _: False, scales), jax.tree.map(lambda _: True, rest))
 
 

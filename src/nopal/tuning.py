@@ -40,7 +40,8 @@ def tune(
     key: PRNGKeyArray,
     episodes: int = 200,
 ) -> Tuned:
-    """The candidate with the best mean score on `episodes` of the meta-validation `tasks`; the first of equals.
+    """The candidate with the best mean score on `episodes` of the meta-validation `tasks`, of those that diverged
+    on the fewest; the first of equals.
 
     A single candidate is taken as it is, and needs no tasks. Raises `NopalError` where there is none, or no task to
     choose by.
@@ -55,5 +56,5 @@ def tune(
             "data; name one value of each."
         )
     scores = [evaluate(learner, tasks, key=key, episodes=episodes) for _, learner in candidates]
-    best = max(range(len(scores)), key=lambda i: scores[i].mean)
+    best = max(range(len(scores)), key=lambda i: (-scores[i].diverged, scores[i].mean))
     return Tuned(candidates[best][1], candidates[best][0], scores)

@@ -58,6 +58,11 @@ def test_objects_of_the_test_are_seen_in_no_other_part(poses: PoseSet) -> None:
     choosing = pose_tasks(PoseTasks(choosing=True), poses)
     assert objects(choosing.train(TRAINING)) == {0, 1}
     assert objects(choosing.test((0, 2))) == {2, 3}
+    # A learner is tried on objects that it does not know, or on none.
+    assert source.validation(TRAINING) is None
+    validation = choosing.validation(TRAINING)
+    assert validation is not None
+    assert objects(validation) == {2, 3}
 
 
 def test_augmentation_is_for_meta_training_alone(poses: PoseSet) -> None:

@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import norm
 
 from nopal.errors import NopalError
-from nopal.tasks.circle import Circular
+from nopal.tasks.circle import Circular, VonMises
+from nopal.tasks.episode import Examples
 from nopal.tasks.target import Categorical, Gaussian
 
 
@@ -25,6 +26,23 @@ def test_cross_entropy_of_huge_logits_is_finite():
 def test_accuracy_counts_the_most_probable_class_and_ties_go_to_the_smallest_label():
     logits = jnp.array([[0.0, 2.0, 1.0], [1.0, 1.0, 0.0], [1.0, 1.0, 0.0]])
     assert Categorical(3).score(logits, jnp.array([1, 0, 1])).tolist() == [1.0, 1.0, 0.0]
+
+
+def test_logits_that_are_no_numbers_are_not_taken_for_a_guess():
+    """A class that the support set does not have may well be impossible."""
+    logits = jnp.array([[0.0, jnp.nan], [-jnp.inf, 1.0]])
+    np.testing.assert_array_equal(Categorical(2).score(logits, jnp.array([0, 1])), [np.nan, 1.0])
+
+
+@pytest.mark.parametrize("target", [Gaussian(1), Gaussian(3), Circular(10.0), VonMises(10.0), Categorical(4)])
+def test_labels_of_another_shape_are_refused(target):
+    """NumPy's rules would compare every label with every prediction."""
+    x = np.zeros((5, 2), np.float32)
+    right = np.zeros((5, *target.shape), np.int32 if target.metric == "accuracy" else np.float32)
+    assert Examples(x, right, target).y.shape == right.shape
+    for wrong in (right[..., None], right[:4], right.reshape(-1)[: 1 if target.shape else 0]):
+        with pytest.raises(NopalError, match=r"The labels of 5 inputs have shape .*; expected \(5,"):
+            Examples(x, wrong, target)
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.inf, math.nan])

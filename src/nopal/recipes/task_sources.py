@@ -2,7 +2,8 @@
 
 A source has the `shape` of one input; `training(run, experiment)`: the meta-training tasks of a run, into whose folder
 goes what has to be made for them; `validation(options)`: tasks on which to try a learner while it is trained, as
-difficult as those, none of them in the test (None where there are none); and `test(difficulty)`. `own` describes poses
+difficult as those, of classes or objects that are not meta-trained on, nor (but where the validation takes the place of
+the test) in the test, None where there are none; and `test(difficulty)`. `own` describes poses
 that aren't those the recipes are about, and `poses` are the objects, where tasks are views of such; else they are None.
 """
 
@@ -144,9 +145,10 @@ def splits_of(data: str) -> Splits:
 
 
 def pose_tasks(options: PoseTasks, poses: PoseSet) -> GivenTasks:
-    """Tasks of objects of which some are for meta-training and others for the test."""
+    """Tasks of objects of which some are for meta-training and others for the test. Where nothing is chosen, those to
+    choose by are for meta-training, too, and there is no validation."""
     known, new = (poses.part(part) for part in (("fitting", "validation") if options.choosing else ("train", "test")))
-    held_out = poses.part("validation") if poses.validation.any() else None
+    held_out = new if options.choosing else None
 
     @functools.cache  # so that many seeds have their arrays in common
     def train(shot: int, query: int) -> Tasks:

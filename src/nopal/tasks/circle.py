@@ -61,6 +61,8 @@ class Circle(ABC):
 
     turn: float
     wrapped: bool = False
+    shape: ClassVar[tuple[int, ...]] = (1,)
+    """of one place"""
 
     def __post_init__(self) -> None:
         check_turn(self.turn)

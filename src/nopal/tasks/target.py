@@ -21,6 +21,8 @@ class Categorical:
 
     way: int
     metric: ClassVar[str] = "accuracy"
+    shape: ClassVar[tuple[int, ...]] = ()
+    """of one label"""
 
     @property
     def width(self) -> int:
@@ -32,8 +34,9 @@ class Categorical:
         return -jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], axis=1)[:, 0]
 
     def score(self, logits: Float[Array, "m way"], y: Int[Array, "m"]) -> Float[Array, "m"]:
-        """1 where the most probable class is the right one, else 0; ties go to the smallest label."""
-        return (logits.argmax(1) == y).astype(logits.dtype)
+        """1 where the most probable class is the right one, else 0; ties go to the smallest label. Where logits
+        are no numbers, the score is none either."""
+        return jnp.where(jnp.isnan(logits).any(1), jnp.nan, logits.argmax(1) == y).astype(logits.dtype)
 
     def encode(self, y: Int[Array, "m"]) -> Float[Array, "m way"]:
         """One-hot vectors, for learners that read labels as inputs."""
@@ -64,6 +67,11 @@ class Gaussian:
     def metric(self) -> str:
         """Name of the score."""
         return "squared_error" if self.turn is None else "squared_arc"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of what is predicted of one input."""
+        return (self.dim,)
 
     @property
     def width(self) -> int:
