@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 
 from nopal.errors import NopalError
-from nopal.evaluation import Scores, evaluate
+from nopal.evaluation import Scores, draw_episode, evaluate
 from nopal.learners.learner import Learner
 from nopal.learners.maml import MAML
 from nopal.learners.nearest_neighbour import NearestNeighbour
-from nopal.nets.conv4 import Linear
-from nopal.nets.mlp import MLP
+from nopal.nets.conv4 import Conv4, Linear
 from nopal.nets.network import Network
+from nopal.numerics.intervals import interval_over_groups
 from nopal.partitions import from_labels
 from nopal.tasks.classification import Classification
 from nopal.tasks.episode import Episode, Examples
+from nopal.tasks.poses import Poses
 from nopal.tasks.target import Gaussian
 
 LABELS = np.repeat(np.arange(8), 6)
@@ -159,7 +160,30 @@ def test_tasks_that_diverged_are_counted_and_left_out() -> None:
 
 
 def test_a_classifier_whose_weights_ran_away_has_no_accuracy():
-    learner = MAML(MLP(4, 3, hidden=(8,), key=KEY), inner_rate=1e30, inner_steps=3)
-    found = evaluate(learner, tasks(), key=KEY, episodes=6)
+    learner = MAML(Conv4((2, 2, 1), 3, filters=2, key=KEY), inner_rate=1e30, inner_steps=3)
+    found = evaluate(learner, tasks(images()), key=KEY, episodes=6)
     assert found.diverged == 6
     assert math.isnan(found.mean)
+
+
+def test_tasks_about_the_same_thing_have_a_mean_of_their_own():
+    """Which object a task is about, its views' first pixel tells; a guess of 0 is wrong by the angle itself."""
+    random = np.random.default_rng(0)
+    pictures = random.integers(0, 255, (3, 6, 2, 2), dtype=np.uint8)
+    pictures[:, :, 0, 0] = np.arange(3)[:, None]
+    poses = Poses(pictures, random.uniform(0, 6, (3, 6)), shot=2, query=2)
+
+    class Zero(Learner):
+        def adapt(self, support, *, key=None, steps=None):
+            return lambda x: jnp.where(x[:, 0, 0] > 1.5 / 255, jnp.inf, jnp.zeros((len(x), 1)))
+
+    found = evaluate(Zero(), poses, key=KEY, episodes=20)
+    episodes = [draw_episode(poses, KEY, number)[0] for number in range(20)]
+    about = np.array([round(255 * float(episode.query.x[0, 0, 0, 0])) for episode in episodes])
+    errors = np.array([float((episode.query.y**2).mean()) for episode in episodes])
+    assert {0, 1, 2} == set(about)
+    expected = [errors[about == 0].mean(), errors[about == 1].mean(), np.nan]
+    np.testing.assert_allclose(found.group_means, expected, rtol=1e-5)
+    np.testing.assert_array_equal(found.minus(found).group_means, [0, 0, np.nan])
+    assert f", over 2 groups ± {interval_over_groups(found.group_means):.2f}" in str(found)
+    assert evaluate(Guess(0), tasks(), key=KEY, episodes=4).group_means is None

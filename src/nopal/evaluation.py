@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -14,9 +15,22 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner
 from nopal.mapping import device_mesh, map_over_tasks, replicate
+from nopal.numerics.intervals import interval_over_groups
 from nopal.tasks.episode import Episode
 from nopal.tasks.target import Target
 from nopal.training import Tasks
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """Tasks of which many are about the same thing, one of `groups`, and so have more in common than chance."""
+
+    @property
+    def groups(self) -> int: ...
+
+    def group(self, key: PRNGKeyArray) -> Int[Array, ""]:
+        """That of the task which `sample` draws from this key."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,7 +38,8 @@ class Scores:
     """One score for each task, a fraction for accuracies.
 
     Adaptation can diverge, so that a task's error is no finite number; mean and interval are then those of the other
-    tasks, and `diverged` says how many are left out.
+    tasks, and `diverged` says how many are left out. Where tasks are `Grouped`, `group_means` has the mean of each
+    group (NaN where none of its tasks is left), and the interval is that of further tasks of the same groups.
     """
 
     values: Float[np.ndarray, "tasks"]
@@ -32,6 +47,7 @@ class Scores:
     statistics: str
     others: tuple[Scores, ...] = ()
     """The same predictions by other measures."""
+    group_means: Float[np.ndarray, "groups"] | None = None
 
     @property
     def diverged(self) -> int:
@@ -58,11 +74,19 @@ class Scores:
             raise NopalError(
                 f"{len(self.values)} tasks can't be paired with {len(other.values)}; evaluate both on the same tasks."
             )
-        return Scores(self.values - other.values, self.metric, f"{self.statistics} - {other.statistics}")
+        means = None
+        if self.group_means is not None and other.group_means is not None:
+            means = self.group_means - other.group_means
+        with np.errstate(invalid="ignore"):  # of tasks that diverged for both
+            values = self.values - other.values
+        return Scores(values, self.metric, f"{self.statistics} - {other.statistics}", group_means=means)
 
     def __str__(self) -> str:
         scale = 100 if self.metric == "accuracy" else 1
         text = f"{scale * self.mean:.2f} ± {scale * self.ci95:.2f}"
+        if self.group_means is not None:
+            interval = interval_over_groups(self.group_means)
+            text += f", over {np.isfinite(self.group_means).sum()} groups ± {scale * interval:.2f}"
         return f"{text} ({self.diverged} of {len(self.values)} tasks diverged)" if self.diverged else text
 
 
@@ -94,14 +118,34 @@ def evaluate(
     learner, tasks, key = replicate((learner, tasks, key), mesh)
     targets = (tasks.target, *others)
     values = np.asarray(_scores(learner, tasks, key, episodes, steps, targets, mesh, at_once))
-    first, *rest = (Scores(values[:, i], target.metric, learner.statistics) for i, target in enumerate(targets))
+    means = _group_means(tasks, key, values) if isinstance(tasks, Grouped) else [None] * len(targets)
+    first, *rest = (
+        Scores(values[:, i], target.metric, learner.statistics, group_means=means[i])
+        for i, target in enumerate(targets)
+    )
     return dataclasses.replace(first, others=tuple(rest))
 
 
 def draw_episode(tasks: Tasks, key: PRNGKeyArray, number: Int[Array, ""] | int) -> tuple[Episode, PRNGKeyArray]:
     """Test task `number` of `evaluate` with that key, and the key of what a learner draws for it."""
-    draw, noise = jax.random.split(jax.random.fold_in(key, number))
+    draw, noise = _keys(key, number)
     return tasks.sample(draw), noise
+
+
+def _keys(key: PRNGKeyArray, number: Int[Array, ""] | int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
+    draw, noise = jax.random.split(jax.random.fold_in(key, number))
+    return draw, noise
+
+
+def _group_means(
+    tasks: Grouped, key: PRNGKeyArray, values: Float[np.ndarray, "tasks targets"]
+) -> Float[np.ndarray, "targets groups"]:
+    group = np.asarray(jax.lax.map(lambda number: tasks.group(_keys(key, number)[0]), jnp.arange(len(values))))
+    sound = np.where(np.isfinite(values), values, 0.0)
+    members = np.arange(tasks.groups)[:, None] == group
+    counts = members.astype(float) @ np.isfinite(values)
+    sums = members.astype(float) @ sound
+    return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0).T
 
 
 @eqx.filter_jit

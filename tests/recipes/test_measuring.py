@@ -16,7 +16,9 @@ def test_errors_are_numbers_and_accuracies_percent() -> None:
 
 
 def test_a_task_that_diverged_does_not_lose_the_record() -> None:
-    score = as_score((0, 5), Scores(np.array([0.5, np.nan, 0.25]), "squared_error", "none"))
+    means = np.array([0.375, np.nan])
+    score = as_score((0, 5), Scores(np.array([0.5, np.nan, 0.25]), "squared_error", "none", group_means=means))
+    assert score.group_means == (0.375, None)
     assert (score.mean, score.tasks, score.diverged) == (0.375, 3, 1)
     with pytest.raises(NopalError, match="diverged in every test task"):
         as_score((0, 5), Scores(np.full(2, np.nan), "squared_error", "none"))

@@ -67,6 +67,20 @@ def test_differences_to_the_plainest_row_of_the_same_budget() -> None:
     assert encoder[8:11] == ["7.500 ± 0.300 (2 diverged)", "-0.500 ± 0.500", ""]
 
 
+def test_rows_that_met_the_same_objects_are_compared_object_by_object() -> None:
+    """Differences of -1, -3 and -2: t of two degrees of freedom, 4.303, times 1 over the root of 3."""
+    table = ablation_table(
+        [
+            record("mr-maml-w", 2.0, group_means=[1.0, 2.0, 3.0, None]),
+            record("maml-encoder", 4.0, group_means=[2.0, 5.0, 5.0, 9.0]),
+            record("maml-encoder-circular", 3.0),
+        ]
+    )
+    _, _, _, regularised, circular = cells(table)
+    assert regularised[9] == "-2.000 ± 2.484 over objects"
+    assert circular[9] == "-1.000 ± 0.424"
+
+
 def test_nothing_to_compare() -> None:
     assert ablation_table([]) == ""
     assert ablation_table([record("maml-matched", 8.0), record("maml-encoder", 7.0, steps=900)]) == ""

@@ -5,7 +5,7 @@ from rich.console import Console
 
 from nopal.errors import NopalError
 from nopal.report.results_page import results_page, time_text
-from nopal.report.rows import Row, budget_order, budget_text, diverged_of, rows_of
+from nopal.report.rows import OVER_GROUPS, Row, averaged, budget_order, budget_text, diverged_of, rows_of
 from nopal.report.tables import html_table, markdown_table, table_legend, text_table
 
 
@@ -216,6 +216,20 @@ def test_errors_the_shorter_way_round_stand_behind_the_published_ones_and_are_ex
     assert headings.index("15 points, squared error") < headings.index("15 points, squared arc")
     assert any(line.startswith("Squared arc:") for line in table_legend(rows))
     assert not any(line.startswith("Squared arc:") for line in table_legend([Row("mine", scores[1:], "none")]))
+
+
+def test_the_interval_over_objects_has_a_column_and_is_explained():
+    """Means of 1, 2 and 3: t of two degrees of freedom, 4.303, times 1 over the root of 3."""
+    at = {"way": None, "shot": None, "points": 15, "metric": "squared_error", "ci95": 0.1}
+    objects = [score(mean=2.0, **at, group_means=means) for means in ([1.0, 2.0, 3.0, None], [1.0, 4.0, 7.0, None])]
+    rows = [row for of in objects for row in rows_of(record(scores=[of]))]
+    headings, _, line, _ = markdown_table(rows).splitlines()
+    assert headings == "| learner | 15 points, squared error | statistics | ± over objects | budget |"
+    assert "| 2.000 ± 0.100 | support | ± 2.484 |" in line
+    assert any(OVER_GROUPS in line for line in table_legend(rows))
+    assert not any(OVER_GROUPS in line for line in table_legend(rows_of(record())))
+    seeds = [record(seed=seed, scores=[of]) for seed, of in enumerate(objects)]
+    assert averaged(seeds)[0].details[OVER_GROUPS] == "± 4.968"
 
 
 def test_a_task_that_diverged_counts_once_however_its_errors_are_measured():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -69,6 +70,9 @@ def as_score(difficulty: Difficulty, scores: Scores, published: Published | None
             "Adaptation diverged in every test task, so there is no score; lower the inner rate or take fewer steps."
         )
     scale, digits = (100, 3) if scores.metric == "accuracy" else (1, 5)
+    means = None
+    if scores.group_means is not None:
+        means = tuple(round(scale * mean, digits) if math.isfinite(mean) else None for mean in scores.group_means)
     return Score(
         metric=scores.metric,
         mean=round(scale * scores.mean, digits),
@@ -81,4 +85,5 @@ def as_score(difficulty: Difficulty, scores: Scores, published: Published | None
         published=published.mean if published else None,
         published_source=published.source if published else None,
         diverged=scores.diverged,
+        group_means=means,
     )

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from nopal.report.rows import Record, Score, budget_text, by_seed, measure_of
+from nopal.numerics.intervals import interval_over_groups
+from nopal.report.rows import Record, Score, budget_text, by_seed, group_means, measure_of
 
 PLAIN = {
     "encoder adapted": "yes",
@@ -24,8 +25,9 @@ LEGEND = (
     "Only rows of one kind of learner (MAML, CNP, ...) at one budget and number of points are compared; their choices "
     "are read from their records. The difference is to the reference, the row with the fewest additions; below 0 is "
     "better. Where both rows have several seeds in common, it is the mean difference between these, ± the standard "
-    "deviation; otherwise ± is a 95% interval as if both had met other test tasks, although they met the same, and so "
-    'rather too wide. "Also" tells what else differs from the reference.'
+    "deviation; over objects, the 95% interval by the differences of each test object's mean; otherwise that over "
+    "tasks about these objects, as if both had met other ones of them, which says nothing of other objects. "
+    '"Also" tells what else differs from the reference.'
 )
 HEADINGS = ("learner", "encoder adapted", "noise", "beta", "weight decay", "target", "augmentation", "points")
 AROUND = {"cross_validated": "cross-validated", "mirrored": "mirror images"}
@@ -150,7 +152,11 @@ def difference_text(scores: Mapping[int, Score], reference: Mapping[int, Score])
     differences = [scores[seed]["mean"] - reference[seed]["mean"] for seed in common]
     if len(common) > 1:
         return f"{np.mean(differences):+.3f} ± {np.std(differences, ddof=1):.3f}"
-    return f"{differences[0]:+.3f} ± {math.hypot(scores[common[0]]['ci95'], reference[common[0]]['ci95']):.3f}"
+    one, other = scores[common[0]], reference[common[0]]
+    means, others = group_means(one), group_means(other)
+    if means is not None and others is not None and len(means) == len(others):
+        return f"{differences[0]:+.3f} ± {interval_over_groups(means - others):.3f} over objects"
+    return f"{differences[0]:+.3f} ± {math.hypot(one['ci95'], other['ci95']):.3f}"
 
 
 def also_text(others: Mapping[Path, Any], reference: Mapping[Path, Any]) -> str:

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from nopal.errors import NopalError
+from nopal.numerics.intervals import interval_over_groups
 
 STATISTICS = {
     "support": "taken from the labelled examples of the task, for the queries too",
@@ -19,6 +21,9 @@ STATISTICS = {
 }
 KIND = ("metric", "way", "shot", "points", "tasks", "statistics")
 """What the scores of two records must have in common to be averaged."""
+
+OVER_GROUPS = "± over objects"
+"""Heading of the interval over the groups of tasks; those there are are objects."""
 
 Score = Mapping[str, Any]
 Record = Mapping[str, Any]
@@ -79,7 +84,20 @@ def rows_of(record: Record) -> list[Row]:
             )
         kinds.setdefault(kind, []).append(score)
     details = {"budget": budget_text(record)}
-    return [Row(record["learner"], scores, kind, details) for kind, scores in kinds.items()]
+    return [Row(record["learner"], scores, kind, groups_text(scores) | details) for kind, scores in kinds.items()]
+
+
+def groups_text(scores: Sequence[Score]) -> dict[str, str]:
+    """The interval of the first score over groups of tasks, such as objects, by the heading of its column; {} where
+    there are none."""
+    means = group_means(scores[0])
+    return {} if means is None else {OVER_GROUPS: f"± {interval_over_groups(means):.3f}"}
+
+
+def group_means(score: Score) -> Float[np.ndarray, "groups"] | None:
+    """NaN for groups without a task."""
+    means = score.get("group_means")
+    return None if means is None else np.array(means, float)
 
 
 def budget_text(record: Record) -> str:
@@ -157,7 +175,12 @@ def averaged(group: Sequence[Record]) -> list[Row]:
         means = np.array([[score["mean"] for score in of_seed.scores] for of_seed in (row, *others)])
         pairs = zip(row.scores, means.mean(0), means.std(0, ddof=1))
         scores = [{**score, "mean": float(mean), "ci95": float(deviation)} for score, mean, deviation in pairs]
-        averaged.append(dataclasses.replace(row, scores=scores))
+        of_groups = [[group_means(score) for score in of_seed.scores] for of_seed in (row, *others)]
+        for score, *of_seeds in zip(scores, *of_groups):
+            known = all(of is not None for of in of_seeds)
+            score["group_means"] = np.mean(of_seeds, axis=0).tolist() if known else None
+        details = {name: text for name, text in row.details.items() if name != OVER_GROUPS}
+        averaged.append(dataclasses.replace(row, scores=scores, details=groups_text(scores) | details))
     return averaged
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nopal.report.page import Markup
-from nopal.report.rows import STATISTICS, Column, Row, Score, heading_of, score_columns, scores_of
+from nopal.report.rows import OVER_GROUPS, STATISTICS, Column, Row, Score, heading_of, score_columns, scores_of
 
 SOURCES = {
     "SRC": "read in the authors' code",
@@ -90,6 +90,12 @@ def table_legend(rows: Sequence[Row]) -> list[str]:
             "Squared arc: the same errors the shorter way round the circle. On a line, as published, an angle that is "
             "right but for a little across the seam from 10 to 0 counts as wrong by a whole turn, which is most of the "
             "error of a good learner."
+        )
+    if any(OVER_GROUPS in row.details for row in rows):
+        legend.append(
+            "The interval beside a mean is that of further tasks about the same few test objects. "
+            f'"{OVER_GROUPS}" is half that of the mean over other objects of their kind, by Student\'s t of the means '
+            "of objects; rows without it were measured before it was recorded."
         )
     if any(score.get("published") is not None for score in scores):
         marks = {_mark(score) for score in scores}

@@ -44,7 +44,9 @@ class Score:
 
     Tasks that `diverged`, so that their error is no number, are not in the mean. Classification has `way` and `shot`,
     regression `points` in the support set. `statistics` says what normalised the
-    network's activations: support, transductive, running or none.
+    network's activations: support, transductive, running or none. Where many tasks are about the same thing, as those
+    of poses are about an object, `group_means` are the means of these, in the order of the data (None where no task is
+    left), and the interval is that of further tasks about the same things.
     """
 
     metric: str
@@ -58,6 +60,7 @@ class Score:
     published: float | None = None
     published_source: str | None = None
     diverged: int = 0
+    group_means: tuple[float | None, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.statistics not in STATISTICS:
@@ -161,7 +164,7 @@ def read_records(folder: str | Path) -> list[dict[str, Any]]:
 def write_scores_csv(path: str | Path, records: Iterable[Mapping[str, Any]]) -> Path:
     """One line for each score of each record."""
     kept = ("recipe", "learner", "data", "seed")
-    names = [field.name for field in dataclasses.fields(Score)] + ["transductive"]
+    names = [field.name for field in dataclasses.fields(Score) if field.name != "group_means"] + ["transductive"]
     text = io.StringIO()
     lines = csv.DictWriter(text, [*kept, "steps", *names], lineterminator="\n", extrasaction="ignore")
     lines.writeheader()
@@ -196,7 +199,7 @@ def _check(record: Mapping[str, Any], name: str) -> None:
 
 
 def _check_score(score: Mapping[str, Any], name: str) -> None:
-    score = {"diverged": 0} | dict(score)  # which came later than the first records
+    score = {"diverged": 0, "group_means": None} | dict(score)  # which came later than the first records
     fields = [field.name for field in dataclasses.fields(Score)]
     for field in [*fields, "transductive"]:
         if field not in score:

@@ -116,6 +116,15 @@ class Poses(eqx.Module):
         drawn = draw_without_replacement(views, self.shot + self.query, self.images.shape[1])
         return jax.random.randint(which, (), 0, len(self.images)), drawn
 
+    @property
+    def groups(self) -> int:
+        """How many objects there are."""
+        return len(self.images)
+
+    def group(self, key: PRNGKeyArray) -> Int[Array, ""]:
+        """The object of the task that `sample` draws."""
+        return self.draw(key)[0]
+
     def sample(self, key: PRNGKeyArray) -> Episode:
         """One task: views [m, h, w, c] and places on the circle [m, 1], for support and queries alike."""
         return self.episode(*self.draw(key))
