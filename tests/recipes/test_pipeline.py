@@ -199,3 +199,10 @@ def test_writable_places(tmp_path: Path) -> None:
 def test_choices_of_another_way_to_divide_are_refused(how: str, choice: dict, sentence: str) -> None:
     with pytest.raises(nopal.NopalError, match=sentence):
         cluster(np.zeros((4, 2), np.float32), PartitionOptions(clusters=2, how=how, **choice))
+
+
+def test_what_two_stages_draw_is_not_the_same() -> None:
+    """Key i of `split` is that of `fold_in` with i, and stages use both."""
+    stages = [key_of(3, "partitions"), key_of(3, "encoder"), key_of(3, "baseline"), jax.random.split(key_of(3))[1]]
+    drawn = [*keys(3), *(jax.random.fold_in(stage, i) for stage in stages for i in range(4))]
+    assert len({tuple(jax.random.key_data(key).tolist()) for key in drawn}) == len(drawn)

@@ -61,7 +61,7 @@ def fit_encoder(
     if options.training is None:
         return PCA.fit(images.images, dimensions=options.dimensions, whiten=options.name == "pca_whitened", data=data)
     if folder is None:
-        return _prepared(images, options)[0](key=key_of(options.seed), data=data)
+        return _prepared(images, options)[0](key=key_of(options.seed, "encoder"), data=data)
     return train_encoder(images, options, data, folder, resume)
 
 
@@ -103,7 +103,7 @@ def train_encoder(
     """
     check_same(images.images, "images")
     fit, initial_state = _prepared(images, options)
-    key, steps = key_of(options.seed), options.steps
+    key, steps = key_of(options.seed, "encoder"), options.steps
     state = initial_state(jax.random.split(key)[0])
     # How small the steps of a bidirectional GAN are depends on how many there will be.
     fixed = options.name == "bigan"

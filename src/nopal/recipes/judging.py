@@ -111,7 +111,7 @@ def judge_run(
             validation = encode(held_out.images), held_out.need_labels()
         for name in ("knn",) if baselines is None else baselines:
             baseline = (TUNED if tune_on else DEFAULTS)[name]
-            chosen = Chosen(baseline.offer(lambda: vectors, key_of(0)), validation)
+            chosen = Chosen(baseline.offer(lambda: vectors, key_of(0, "baseline")), validation)
             row = f"{baseline.title} on the embedding"
             found[row] = measure(chosen, labelled(vectors, labels), difficulties, episodes=episodes)
             settings[row] = chosen.settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import jax
@@ -16,11 +17,13 @@ from nopal.runs import Checkpoints, RunFolder, load_run
 from nopal.training import initial_state, make_optimiser
 
 
-def key_of(seed: int) -> PRNGKeyArray:
-    """The key of a seed, which must be a number of 32 bits."""
+def key_of(seed: int, stage: str | None = None) -> PRNGKeyArray:
+    """The key of a seed, which must be a number of 32 bits, or that of a stage with this seed: what two stages draw
+    must not be the same, as key i of `split` and `fold_in` with i are."""
     if not 0 <= seed < 2**32:
         raise NopalError(f"The seed is {seed}; expected a whole number from 0 to {2**32 - 1}.")
-    return jax.random.key(seed)
+    key = jax.random.key(seed)
+    return key if stage is None else jax.random.fold_in(key, zlib.crc32(stage.encode()))
 
 
 def keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:

@@ -44,7 +44,7 @@ from nopal.training import Tasks, initial_state, train
 def cluster(vectors: Float[np.ndarray, "n d"] | Float[Array, "n d"], options: PartitionOptions) -> Partitions:
     """Partitions as `options` say; raises `NopalError` for those that have no meaning for this way to divide."""
     check_meaning(options)
-    options, key = options.for_images(len(vectors)), key_of(options.seed)
+    options, key = options.for_images(len(vectors)), key_of(options.seed, "partitions")
     clusters: int = options.clusters  # type: ignore[assignment]
     if options.how == "random":
         return from_random_labels(len(vectors), clusters=clusters, partitions=options.partitions, key=key)

@@ -27,7 +27,7 @@ from nopal.recipes.options import EncoderOptions, Experiment, FromScratchOptions
 from nopal.recipes.pipeline import begin_run, meta_train
 from nopal.recipes.predicting import PICTURE, draw_predictions
 from nopal.recipes.recipe import Budget, Difficulty, Recipe, name_of_difficulty
-from nopal.recipes.task_options import PoseTasks, SinusoidTasks
+from nopal.recipes.task_options import PoseTasks
 from nopal.recipes.task_sources import OWN, VALIDATION, ImageTasks, TaskSource, open_tasks, recipe_data
 from nopal.runs import Stopwatch, check_writable, make_record, write_record
 from nopal.training import Tasks
@@ -99,11 +99,7 @@ def open_recipe(
 
 def held_back(recipe: Recipe) -> Recipe:
     """The same on data whose held-back part takes the place of the test, to choose hyper-parameters by."""
-    experiment, tasks = recipe.experiment, recipe.experiment.tasks
-    if isinstance(tasks, SinusoidTasks):
-        raise NopalError("Nothing of the sinusoids is held back; their tasks are drawn anew without end.")
-    if isinstance(tasks, PoseTasks):
-        experiment = dataclasses.replace(experiment, tasks=dataclasses.replace(tasks, choosing=True))
+    experiment = dataclasses.replace(recipe.experiment, tasks=recipe.experiment.tasks.held_back())
     return dataclasses.replace(recipe, data=recipe.data + VALIDATION, experiment=experiment, published={})
 
 
@@ -254,7 +250,7 @@ def prepare_baseline(
 
     vectors = from_first(embed)
     validation = (vectors["validation"], held_out.need_labels()) if held_out else None
-    chosen = Chosen(options.offer(lambda: vectors["train"], key_of(seed)), validation)
+    chosen = Chosen(options.offer(lambda: vectors["train"], key_of(seed, "baseline")), validation)
     return chosen, labelled(vectors["test"], splits.test.need_labels())
 
 

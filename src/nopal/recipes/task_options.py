@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from nopal.data.poses.arrays import PoseSet
 from nopal.data.poses.meshes import Warp
+from nopal.errors import NopalError
 from nopal.partitions import Exclusivity
 from nopal.tasks.poses import Angle, Poses, PoseTarget, pose_target
 from nopal.tasks.regression import Sinusoids, Version
@@ -36,6 +37,10 @@ class Classes:
         """What a task of `way` classes predicts."""
         return Categorical(way)
 
+    def held_back(self) -> Classes:
+        """Tasks to choose hyper-parameters by: the same, of other classes (see `splits_of`)."""
+        return self
+
 
 @dataclasses.dataclass(frozen=True)
 class SinusoidTasks:
@@ -49,6 +54,10 @@ class SinusoidTasks:
 
     def target(self, way: int = 1) -> Gaussian:
         return Gaussian(1, self.deviation)
+
+    def held_back(self) -> SinusoidTasks:
+        """Raises `NopalError`."""
+        raise NopalError("Nothing of the sinusoids is held back; their tasks are drawn anew without end.")
 
     def told(self, shot: int, query: int) -> Sinusoids:
         """Meta-training tasks."""
@@ -77,6 +86,10 @@ class PoseTasks:
 
     def target(self, way: int = 1) -> PoseTarget:
         return pose_target(self.angle)
+
+    def held_back(self) -> PoseTasks:
+        """Tasks to choose hyper-parameters by."""
+        return dataclasses.replace(self, choosing=True)
 
     def of(self, poses: PoseSet, shot: int, query: int = QUERIES) -> Poses:
         """Tasks of these objects."""
