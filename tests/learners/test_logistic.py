@@ -28,6 +28,17 @@ def test_logits_are_those_of_scikit_learn(strength: float) -> None:
     np.testing.assert_array_equal(found.argmax(1), theirs.predict(NEW))
 
 
+@pytest.mark.parametrize(("size", "offset", "strength"), [(1e-3, 0.0, 1.0), (10.0, 100.0, 1.0), (0.1, 3.0, 30.0)])
+def test_logits_of_vectors_of_any_size_and_place(size: float, offset: float, strength: float) -> None:
+    x, new = (np.asarray(size * of + offset, np.float32) for of in (X, NEW))
+    theirs = LogisticRegression(C=strength, tol=1e-10, max_iter=20_000).fit(x.astype(np.float64) - offset, Y)
+    expected = theirs.decision_function(new.astype(np.float64) - offset)
+    found = np.asarray(ADAPT(Logistic(strength), x, Y, new))
+    found = found - found.mean(1, keepdims=True)
+    np.testing.assert_allclose(found, expected, atol=2e-3 * abs(expected).max())
+    np.testing.assert_array_equal(found.argmax(1), expected.argmax(1))
+
+
 def test_a_class_without_examples_is_never_predicted() -> None:
     found = Logistic().adapt(Examples(X, Y % 3, Categorical(5)))(jnp.asarray(NEW))
     assert set(np.asarray(found.argmax(1)).tolist()) == {0, 1, 2}

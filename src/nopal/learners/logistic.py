@@ -15,8 +15,8 @@ from nopal.tasks.episode import Examples
 
 
 class Logistic(Learner):
-    """The weights W and intercepts b that minimise `strength * (sum of cross-entropies) + |W|^2 / 2`, found to
-    convergence.
+    """The weights W and intercepts b that minimise `strength * (sum of cross-entropies) + |W|^2 / 2`, found until the
+    gradient is a millionth of that at 0.
 
     `strength` is the C of scikit-learn, the inverse of the penalty; it is an array, so that a grid of strengths shares
     one compiled program.
@@ -34,7 +34,12 @@ class Logistic(Learner):
         """See `Learner.adapt`; `steps` bounds the iterations of Newton's method (100)."""
         support = need_classes(support, "Logistic regression")
         x = as_rows(support.x)
-        penalty = 1 / (2 * self.strength * len(x))
+        # The same minimum, but far from 0 or of another size than intercepts, vectors lose it in rounding.
+        centre = x.mean(0)
+        spread = jnp.sqrt(jnp.mean((x - centre) ** 2))
+        spread = jnp.where(spread > 0, spread, 1.0)
+        x = (x - centre) / spread
+        penalty = 1 / (2 * self.strength * len(x) * spread**2)
 
         def loss(w: Float[Array, "d1 way"]) -> Float[Array, ""]:
             losses = support.target.loss(x @ w[:-1] + w[-1], support.y)
@@ -42,7 +47,8 @@ class Logistic(Learner):
 
         start = jnp.zeros((x.shape[1] + 1, support.target.width), x.dtype)
         found = minimise(loss, start, iterations=100 if steps is None else steps).x
-        return Linear(found[:-1], found[-1])
+        weights = found[:-1] / spread
+        return Linear(weights, found[-1] - centre @ weights)
 
 
 class Linear(eqx.Module):
