@@ -112,7 +112,9 @@ def table_legend(rows: Sequence[Row]) -> list[str]:
 def _grid(rows: Sequence[Row]) -> tuple[list[Column], list[str], list[list[str]]]:
     """The columns of scores, all headings, and the text of all cells."""
     columns = score_columns(rows)
-    details = list(dict.fromkeys(heading for row in rows for heading in row.details))
+    details = sorted(
+        dict.fromkeys(heading for row in rows for heading in row.details), key=lambda heading: heading != OVER_GROUPS
+    )
     lines = []
     for row in rows:
         numbers = ["".join(_number(score)) if (score := scores_of(row).get(column)) else "" for column in columns]
