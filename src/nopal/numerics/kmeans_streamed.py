@@ -30,7 +30,7 @@ def fit_kmeans_streamed(
     clusters: int,
     *,
     key: Key[Array, ""],
-    iterations: int = 300,
+    iterations: int = 3000,
     tolerance: float = 1e-4,
     candidates: int | None = None,
     repeats: int = 1,
