@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from nopal import NopalError
 from nopal.encoders import load_encoder
 from nopal.recipes.fitting import fit_folder
+from nopal.recipes.metering import meter_run
 from nopal.recipes.options import EncoderOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
 
 TRAINING = TrainingOptions(way=2, query=1, tasks_per_step=1, steps=2)
@@ -61,6 +63,33 @@ def test_refused_and_nothing_left_behind(photos: Path, tmp_path: Path, changes: 
     with pytest.raises(NopalError, match=sentence):
         fit(photos, tmp_path / "run", **changes)
     assert not (tmp_path / "run").exists()
+
+
+def test_resumed_with_other_images(photos: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    fit(photos, run)
+    config = json.loads((run / "config.json").read_text())
+    meter_run(run, str(photos), None, 4, Console(quiet=True))
+    (photos / "0.png").rename(photos / "z.png")
+    for again in (
+        lambda: fit(photos, run, resume=True),
+        lambda: meter_run(run, str(photos), None, 4, Console(quiet=True)),
+    ):
+        with pytest.raises(NopalError, match="was begun with other images than these; give those"):
+            again()
+    (photos / "z.png").rename(photos / "0.png")
+    old = {name: value for name, value in config.items() if name != "digest"}
+    (run / "config.json").write_text(json.dumps(old))  # as it was before the digest was written down
+    fit(photos, run, resume=True)
+    assert json.loads((run / "config.json").read_text()) == config
+
+
+def test_the_meter_reads_images_as_training_did(photos: Path, tmp_path: Path) -> None:
+    """Grey photos are often saved in colour, and fractions of a grey value are rounded otherwise than whole ones."""
+    for path in photos.iterdir():
+        Image.open(path).convert("RGB").save(path)
+    fit(photos, tmp_path / "run", size=4)
+    meter_run(tmp_path / "run", str(photos), None, 4, Console(quiet=True))
 
 
 def test_rounds_have_folders_of_their_own(photos: Path, tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def train(
     together.join()
     from nopal.distributed import from_first
     from nopal.partitions import Partitions, from_labels
-    from nopal.recipes.pipeline import begin_run, class_tasks, meta_train
+    from nopal.recipes.pipeline import begin_run, class_tasks, digest_of, meta_train
     from nopal.recipes.sources import check_size, load_images, name_of
     from nopal.runs import check_writable
 
@@ -169,7 +169,8 @@ def train(
         else Partitions.from_arrays(from_first(lambda: Partitions.load(partitions).as_arrays()))
     )
     made = {"images": name_of(source), "partitions": divided.made}
-    run = begin_run(out, images.shape, learner, training, made=made, every=every, resume=resume)
+    digest = digest_of(images)
+    run = begin_run(out, images.shape, learner, training, made=made, digest=digest, every=every, resume=resume)
     meta_train(run, class_tasks(run, images.images, divided))
     say(f"The learner: {out}")
 

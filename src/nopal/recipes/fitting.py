@@ -14,7 +14,7 @@ from nopal.encoders import MetaLearned
 from nopal.errors import NopalError
 from nopal.learners.learner import MetaLearner
 from nopal.recipes.options import EncoderOptions, MetaLearnerOptions, PartitionOptions, TrainingOptions, to_plain
-from nopal.recipes.pipeline import begin_run, class_tasks, make_partitions, meta_train
+from nopal.recipes.pipeline import begin_run, class_tasks, digest_of, make_partitions, meta_train
 from nopal.recipes.rounds import check_rounds, meta_learned_encoder, round_folder
 from nopal.recipes.sources import name_of
 from nopal.runs import check_writable
@@ -51,12 +51,13 @@ def fit_folder(
     partitions = partitions.for_images(len(images), training.way)
     most = min(len(images) - 1, math.prod(images.shape))
     options = dataclasses.replace(encoder, dimensions=min(encoder.dimensions, most))
+    digest = digest_of(images)
     given: MetaLearned | None = None
     for number in range(1, rounds + 1):
         within = out if rounds == 1 else round_folder(out, number)
         described = given.made if given else to_plain(options)
         made = {"images": name_of(source), "encoder": described, "partitions": to_plain(partitions)}
-        run = begin_run(within, images.shape, learner, training, made=made, resume=resume)
+        run = begin_run(within, images.shape, learner, training, made=made, digest=digest, resume=resume)
         console.print(
             f"Clustering {len(images):,} images into {partitions.clusters} clusters, {partitions.partitions} times ..."
         )
