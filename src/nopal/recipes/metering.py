@@ -57,7 +57,7 @@ def training_tasks(run: RunFolder, source: str | None, partitions: Path | None) 
     shape = image_shape(load(run.path))
     images = load_images(source, size=shape[:2])  # in the colours that training found: converted they would differ
     origin.check(images.shape)
-    check_digest(run.path, digest_of(images))
+    check_digest(run.path, digest_of(images.images))
     kept = partitions or run.path / "partitions.npz"
     if str(partitions) == "labels":
         divided = from_labels(images.need_labels())

@@ -36,11 +36,11 @@ from nopal.recipes.task_options import Classes, TaskOptions
 from nopal.recipes.trials import METERED, Trial
 from nopal.recipes.watching import progress_of, refuse_fewer, watched
 from nopal.report import cluster_sheet, contact_sheet, write_picture
-from nopal.runs import Checkpoints, Every, Interrupts, Progress, RunFolder, open_run
+from nopal.runs import Checkpoints, Every, Interrupts, Progress, RunFolder, check_writable, open_run
 from nopal.runs.files import read_json
-from nopal.runs.folder import CONFIG
+from nopal.runs.folder import CONFIG, refuse_used
 from nopal.runs.packing import pack, unpack
-from nopal.tasks.classification import Classification
+from nopal.tasks.classification import Classification, check_counts
 from nopal.training import Tasks, initial_state, train
 
 
@@ -139,9 +139,30 @@ def begin_run(
     return open_run(path, config, resume=resume, may_differ=may_differ)
 
 
-def digest_of(images: ImageSet) -> str:
-    """What tells these images, in this order, from others."""
-    return hashlib.blake2b(np.ascontiguousarray(images.images).data, digest_size=8).hexdigest()
+def check_beginning(path: Path, training: TrainingOptions, source: Path | None, resume: bool) -> None:
+    """Raises `NopalError` for what keeps a run from beginning in `path` whatever its images are, before they are read
+    from the folder `source` (None where they come from elsewhere)."""
+    check_counts(training.way, training.shot, training.query)
+
+    def check() -> None:
+        check_writable(path / CONFIG)
+        if source and path.resolve().is_relative_to(source.expanduser().resolve()):
+            raise NopalError(
+                f"The run folder {path} would lie within {source}, where its own pictures would count as images; "
+                "choose a place outside."
+            )
+        if not resume:
+            refuse_used(path)
+
+    from_first(check)
+
+
+def digest_of(*arrays: np.ndarray) -> str:
+    """What tells these images (and labels), in this order, from others."""
+    digest = hashlib.blake2b(digest_size=8)
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def check_digest(path: Path, digest: str | None) -> None:
@@ -231,6 +252,11 @@ def class_tasks(run: RunFolder, x: np.ndarray | Array, partitions: Partitions) -
         return Classification(x, partitions, way=options.way, shot=options.shot, query=options.query)
 
 
+def is_finished(run: RunFolder) -> bool:
+    """Whether there is nothing left to train."""
+    return Checkpoints(run.path / "learner", read_only=True).latest() == options_of(run)[1].steps
+
+
 class Training:
     """A run about to be meta-trained, or to go on from its last checkpoint."""
 
@@ -241,7 +267,7 @@ class Training:
         self.fresh = fresh_learner(run)
         self.optimiser = optimiser_of(self.options)
         self.kept = Checkpoints(run.path / "learner", keep=1)
-        self.finished = self.kept.latest() == self.options.steps
+        self.finished = is_finished(run)
         if self.finished:
             return
         self.start = run.checkpoints.latest() or 0
