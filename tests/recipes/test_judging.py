@@ -89,7 +89,7 @@ def test_a_folder_is_brought_to_the_shape_of_the_run(place: Path, tmp_path: Path
         ("nameless.npz", {}, "These images have no labels"),
         ("small.npz", {}, r"The images are \(4, 4, 1\) .* trained on \(8, 8, 1\)"),
         ("easy.npz", {"difficulties": []}, "No difficulty was named"),
-        ("easy.npz", {"difficulties": [(4, 1)]}, "only 3 clusters"),
+        ("easy.npz", {"difficulties": [(4, 1)]}, "has 3 classes, 3 of them .* 4x1 needs 4 classes of 6"),
         ("easy.npz", {"episodes": 0}, "The number of test tasks is 0"),
     ],
 )
