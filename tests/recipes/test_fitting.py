@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from rich.console import Console
 from nopal import NopalError
 from nopal.encoders import load_encoder
 from nopal.recipes.fitting import fit_folder
+from nopal.recipes.metering import meter_run
 from nopal.recipes.options import EncoderOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
 
 TRAINING = TrainingOptions(way=2, query=1, tasks_per_step=1, steps=2)
@@ -45,7 +49,7 @@ def fit(source: Path, out: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"training": TrainingOptions()}, "holds 10 images, but 5-way tasks of 6 images a class need at least 60"),
+        ({"training": TrainingOptions()}, "5-way tasks of 6 images a class need at least 60: .* training.shot or"),
         ({"training": TrainingOptions(way=2, query=1, steps=0)}, "The choice steps is 0"),
         ({"training": TrainingOptions(way=2, query=1, seed=2**32)}, "The seed is 4294967296"),
         ({"learner": ProtoNetOptions(filters=0)}, "The choice filters is 0"),
@@ -63,6 +67,33 @@ def test_refused_and_nothing_left_behind(photos: Path, tmp_path: Path, changes: 
     assert not (tmp_path / "run").exists()
 
 
+def test_resumed_with_other_images(photos: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    fit(photos, run)
+    config = json.loads((run / "config.json").read_text())
+    meter_run(run, str(photos), None, 4, Console(quiet=True))
+    (photos / "0.png").rename(photos / "z.png")
+    for again in (
+        lambda: fit(photos, run, resume=True),
+        lambda: meter_run(run, str(photos), None, 4, Console(quiet=True)),
+    ):
+        with pytest.raises(NopalError, match="was begun with other images than these; give those"):
+            again()
+    (photos / "z.png").rename(photos / "0.png")
+    old = {name: value for name, value in config.items() if name != "digest"}
+    (run / "config.json").write_text(json.dumps(old))  # as it was before the digest was written down
+    fit(photos, run, resume=True)
+    assert json.loads((run / "config.json").read_text()) == config
+
+
+def test_the_meter_reads_images_as_training_did(photos: Path, tmp_path: Path) -> None:
+    """Grey photos are often saved in colour, and fractions of a grey value are rounded otherwise than whole ones."""
+    for path in photos.iterdir():
+        Image.open(path).convert("RGB").save(path)
+    fit(photos, tmp_path / "run", size=4)
+    meter_run(tmp_path / "run", str(photos), None, 4, Console(quiet=True))
+
+
 def test_rounds_have_folders_of_their_own(photos: Path, tmp_path: Path) -> None:
     fit(photos, tmp_path / "run", rounds=2)
     fit(photos, tmp_path / "run", rounds=3, resume=True)
@@ -77,7 +108,34 @@ def test_a_damaged_image_is_named(photos: Path, tmp_path: Path) -> None:
         fit(photos, tmp_path / "run")
 
 
-def test_an_unwritable_place_is_found_before_images_are_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("out", "changes", "sentence"),
+    [
+        ("file/run", {}, r"can't be written \(.*file is no folder\)"),
+        ("nowhere/run", {}, r"run would lie within .*nowhere, where its own pictures would count .* a place outside"),
+        ("nowhere", {"resume": True}, "would lie within"),
+        ("used", {}, "The folder .*used already holds a run; go on with it by --resume"),
+        ("rounds", {"rounds": 2}, "The folder .*round-2 already holds a run"),
+        ("run", {"training": TrainingOptions(way=-5)}, "The way of a task is -5; expected at least 2"),
+        ("run", {"training": TrainingOptions(shot=0)}, "The shot of a task is 0; expected at least 1"),
+        ("run", {"training": TrainingOptions(query=0)}, "The query of a task is 0; expected at least 1"),
+    ],
+)
+def test_found_before_images_are_read(tmp_path: Path, out: str, changes: dict[str, Any], sentence: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(NopalError, match=r"can't be written \(.*file is no folder\)"):
-        fit(tmp_path / "no such folder", tmp_path / "file" / "run")
+    for used in (tmp_path / "used", tmp_path / "rounds" / "round-2"):
+        used.mkdir(parents=True)
+        (used / "config.json").write_text("{}")
+    with pytest.raises(NopalError, match=sentence):
+        fit(tmp_path / "nowhere", tmp_path / out, **changes)
+
+
+def test_what_is_said(photos: Path, tmp_path: Path) -> None:
+    def said(steps: int) -> str:
+        console, training = Console(file=io.StringIO(), width=1000), dataclasses.replace(TRAINING, steps=steps)
+        fit(photos, tmp_path / "run", console=console, training=training, resume=True)
+        return console.file.getvalue()
+
+    assert said(2) == "Clustering 10 images into 2 clusters, 1 times ...\n"
+    assert said(2) == f"The run in {tmp_path / 'run'} is finished already, after 2 steps.\n"
+    assert said(3) == "Going on with the clusters that are there ...\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from pathlib import Path
 
@@ -65,6 +66,32 @@ def test_records_and_scores(place: Path, tmp_path: Path) -> None:
     assert f"(results/{knn['file']})" in results_table(None, tmp_path / "results", tmp_path / "page.md")
 
 
+def test_no_evaluation_takes_the_place_of_another(place: Path, tmp_path: Path) -> None:
+    other = ImageSet(np.zeros((18, *SHAPE), np.uint8), np.repeat(np.arange(3), 6))
+    (tmp_path / "b").mkdir()
+    save_arrays(tmp_path / "b" / "easy.npz", other)
+    for source, changes in (
+        ("easy.npz", {}),
+        ("easy.npz", {"episodes": 5}),
+        ("easy.npz", {"difficulties": [(2, 1)]}),
+        ("easy.npz", {"split": "train"}),
+        (str(tmp_path / "b" / "easy.npz"), {}),
+        ("easy.npz", {}),
+    ):
+        judge(place, source, out=tmp_path, **changes)
+    name = "protonets-on-easy-npz-{}-7-steps-seed-0{}.json".format
+    lines = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
+    assert sorted((line["file"], line["way"], line["tasks"]) for line in lines) == [
+        (name("test", "-2"), "3", "5"),
+        (name("test", "-3"), "2", "4"),
+        (name("test", "-4"), "3", "4"),
+        (name("test", ""), "3", "4"),
+        (name("train", ""), "3", "4"),
+    ]
+    files = [record["file"].removeprefix("evaluation/") for record in read_records(tmp_path / "results")]
+    assert files == [line["file"] for line in lines]
+
+
 def test_baselines_are_chosen_on_other_labelled_images(place: Path, tmp_path: Path) -> None:
     judge(place, out=tmp_path, encoder=place / "raw.npz", baselines=("knn", "linear"), tune_on=str(place / "easy.npz"))
     knn, linear, learner = read_records(tmp_path / "results")
@@ -89,7 +116,7 @@ def test_a_folder_is_brought_to_the_shape_of_the_run(place: Path, tmp_path: Path
         ("nameless.npz", {}, "These images have no labels"),
         ("small.npz", {}, r"The images are \(4, 4, 1\) .* trained on \(8, 8, 1\)"),
         ("easy.npz", {"difficulties": []}, "No difficulty was named"),
-        ("easy.npz", {"difficulties": [(4, 1)]}, "only 3 clusters"),
+        ("easy.npz", {"difficulties": [(4, 1)]}, "npz has 3 classes, 3 of them .* 4x1 needs 4 classes of 6"),
         ("easy.npz", {"episodes": 0}, "The number of test tasks is 0"),
     ],
 )
@@ -97,6 +124,16 @@ def test_refused(place: Path, tmp_path: Path, source: str, changes: dict, senten
     with pytest.raises(NopalError, match=sentence):
         judge(place, source, out=tmp_path / "out", **changes)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_to_tune_on_is_found_before_anything_is_measured(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with np.load(place / "easy.npz") as easy:
+        save_arrays(tmp_path / "few.npz", ImageSet(easy["X"][::2], easy["Y"][::2]))
+    monkeypatch.delattr("nopal.recipes.judging.measure")
+    with pytest.raises(NopalError, match=r"few\.npz has 3 classes, none of them of 6 images or more"):
+        judge(place, out=tmp_path / "out", encoder=place / "raw.npz", tune_on=str(tmp_path / "few.npz"))
 
 
 def test_reports_need_runs(place: Path, tmp_path: Path) -> None:

@@ -58,6 +58,13 @@ def test_a_record_of_another_configuration_loses_nothing(tmp_path: Path) -> None
     assert write_record(tmp_path, a_record()).name == "cactus-maml-3000-steps-seed-0-4.json"
 
 
+def test_a_name_that_is_given_loses_nothing_either(tmp_path: Path) -> None:
+    names = []
+    for folder, config in (("猫", {}), ("Кот", {}), ("猫", {"way": 5}), ("Cafe\u0301_1", {}), ("猫", {}), ("!", {})):
+        names.append(write_record(tmp_path, a_record(config=config), run=folder).stem)
+    assert names == ["猫", "кот", "猫-2", "café-1", "猫", "unnamed"]
+
+
 def test_a_record_may_have_a_whole_reading_of_the_meter(tmp_path: Path) -> None:
     scores = {"right": 99.0, "before": None, "shuffled": 98.0, "foreign": 20.0, "guess": 20.0}
     reading = scores | {"metric": "accuracy", "tasks": 100, "reliance": 0.01, "low": 0.0, "high": 0.02}
@@ -128,11 +135,11 @@ def test_scores_as_a_table(tmp_path: Path) -> None:
     assert (
         first
         == "omniglot/cactus-maml,CACTUs-MAML,Omniglot,0,3000,accuracy,68.4,0.9,1000,support,5,1,,68.84,[SRC] A7.2,"
-        "0,False"
+        "0,False,"
     )
     assert (
         second
-        == "omniglot/cactus-maml,CACTUs-MAML,Omniglot,0,3000,squared_error,0.5,0.1,100,transductive,,,10,,,0,True"
+        == "omniglot/cactus-maml,CACTUs-MAML,Omniglot,0,3000,squared_error,0.5,0.1,100,transductive,,,10,,,0,True,"
     )
 
 

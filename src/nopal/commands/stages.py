@@ -155,12 +155,11 @@ def train(
     together.join()
     from nopal.distributed import from_first
     from nopal.partitions import Partitions, from_labels
-    from nopal.recipes.pipeline import begin_run, class_tasks, meta_train
-    from nopal.recipes.sources import check_size, load_images, name_of
-    from nopal.runs import check_writable
+    from nopal.recipes.pipeline import begin_run, check_beginning, class_tasks, digest_of, is_finished, meta_train
+    from nopal.recipes.sources import NAMED, check_size, load_images, name_of
 
     check_size(source, size)
-    from_first(lambda: check_writable(out / "config.json"))
+    check_beginning(out, training, None if source in NAMED else Path(source), resume)
     images = load_images(source, split=split, size=size)
     labelled = str(partitions) == "labels"
     divided = (
@@ -169,9 +168,11 @@ def train(
         else Partitions.from_arrays(from_first(lambda: Partitions.load(partitions).as_arrays()))
     )
     made = {"images": name_of(source), "partitions": divided.made}
-    run = begin_run(out, images.shape, learner, training, made=made, every=every, resume=resume)
+    digest = digest_of(images.images)
+    run = begin_run(out, images.shape, learner, training, made=made, digest=digest, every=every, resume=resume)
+    finished = is_finished(run)
     meta_train(run, class_tasks(run, images.images, divided))
-    say(f"The learner: {out}")
+    say(f"The learner{', which was finished already' if finished else ''}: {out}")
 
 
 def evaluate(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from matplotlib.figure import Figure
 from PIL import Image
@@ -26,6 +26,7 @@ from nopal.recipes.baselines import Chosen
 from nopal.recipes.cactus import LINEAR, MLP, NEIGHBOURS
 from nopal.recipes.loading import image_shape, key_of, load, options_of, steps_done, tasks_of
 from nopal.recipes.measuring import as_score, labelled, measure
+from nopal.recipes.pipeline import digest_of
 from nopal.recipes.predicting import PICTURE
 from nopal.recipes.sources import NAMED, Split, load_images, name_of
 from nopal.report import (
@@ -76,7 +77,7 @@ def judge_run(
     tune_on: str | None = None,
 ) -> None:
     """Score a run's learner and, where there is an encoder (the run's own by default), `baselines` on its vectors of
-    the same tasks; writes records and a CSV file.
+    the same tasks; writes records, and a CSV file of all that are there.
 
     Of baselines nearest neighbours are the default, where there is an encoder. They take their default
     hyper-parameters, or the best of the recipes' on tasks of `tune_on`, labelled images of other classes. Raises
@@ -102,27 +103,32 @@ def judge_run(
         )
     labels = images.need_labels()
     options, training = options_of(run)
-    settings: dict[str, dict] = {}
-    found = {options.title: measure(learner, labelled(images.images, labels), difficulties, episodes=episodes)}
+    data, tasks_at = name_of(source), labelled(images.images, labels, name_of(source))
+    validation = None
+    if encode and tune_on:
+        held_out = load_images(tune_on, split="validation" if tune_on in NAMED else split, **brought_to(shape))
+        validation = encode(held_out.images), held_out.need_labels()
+        for at in difficulties:
+            labelled(*validation, name_of(tune_on))(at)
+    found = {options.title: measure(learner, tasks_at, difficulties, episodes=episodes)}
+    judged: dict[str, Any] = {"split": split, "at": difficulties, "episodes": episodes}
+    judged["digest"] = digest_of(images.images, labels)
+    configs: dict[str, dict[str, Any]] = {options.title: run.config | {"judged": judged}}
     if encode:
-        vectors, validation = encode(images.images), None
-        if tune_on:
-            held_out = load_images(tune_on, split="validation" if tune_on in NAMED else split, **brought_to(shape))
-            validation = encode(held_out.images), held_out.need_labels()
+        vectors = encode(images.images)
         for name in ("knn",) if baselines is None else baselines:
             baseline = (TUNED if tune_on else DEFAULTS)[name]
             chosen = Chosen(baseline.offer(lambda: vectors, key_of(0, "baseline")), validation)
             row = f"{baseline.title} on the embedding"
             found[row] = measure(chosen, labelled(vectors, labels), difficulties, episodes=episodes)
-            settings[row] = chosen.settings
-    data = name_of(source)
+            configs[row] = run.config | {"chosen": chosen.settings, "judged": judged | {"encoder": encode.made}}
     records = [
         make_record(
             recipe="evaluation",
             learner=name,
             data=data,
             seed=training.seed,
-            config=run.config | ({"chosen": settings[name]} if name in settings else {}),
+            config=configs[name],
             steps=steps_done(run) if name == options.title else 0,
             published_steps=None,
             scores=[as_score(at, scores) for at, scores in of_learner.items()],
@@ -131,11 +137,12 @@ def judge_run(
         for name, of_learner in found.items()
     ]
     for record in records:
-        write_record(out / "results", record, f"{record['learner']} on {data} {split} seed {training.seed}")
-    write_scores_csv(out / "scores.csv", records)
+        of, steps = data[:40], record["budget"]["steps"]  # what a file may be called is short
+        write_record(out / "results", record, f"{record['learner']} on {of} {split} {steps} steps seed {training.seed}")
     console.print(text_table([row for record in records for row in rows_of(record)]))
     if "kNN on the embedding" in found:
         console.print(_differences(found[options.title], found["kNN on the embedding"]), highlight=False)
+    write_scores_csv(out / "scores.csv", read_records(out / "results" / "evaluation"))
 
 
 def _differences(learner: dict[tuple[int, int], Scores], baseline: dict[tuple[int, int], Scores]) -> str:

@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import Array, Float
 
 from nopal.distributed import check_same
 from nopal.errors import NopalError
-from nopal.evaluation import Scores, evaluate
+from nopal.evaluation import Scores, draw_episode, evaluate
 from nopal.learners.learner import Learner
 from nopal.partitions import from_labels
 from nopal.recipes.recipe import Difficulty, Published
@@ -32,11 +34,24 @@ TasksAt = Callable[[Difficulty], Tasks]
 """From a difficulty to the tasks of it."""
 
 
-def labelled(x: Any, labels: np.ndarray) -> TasksAt:
-    """Tasks of the classes of labelled images or vectors `x`."""
+def labelled(x: Any, labels: np.ndarray, name: str = "The test set") -> TasksAt:
+    """Tasks of the classes of labelled images or vectors `x`; an error that says they are too few calls them `name`."""
     check_same(np.asarray(x), "labelled images")
     classes = from_labels(labels)
-    return lambda at: Classification(x, classes, way=at[0], shot=at[1], query=TEST_QUERIES)
+    sizes = np.asarray(classes.sizes[0])
+
+    def tasks_at(at: Difficulty) -> Classification:
+        (way, shot), needed = at, at[1] + TEST_QUERIES
+        enough = int((sizes >= needed).sum())
+        if enough < way:
+            raise NopalError(
+                f"{name} has {(sizes > 0).sum()} classes, {enough or 'none'} of them of {needed} images or more (the "
+                f"largest has {sizes.max()}); {way}x{shot} needs {way} classes of {needed} images ({shot} labelled and "
+                f"{TEST_QUERIES} to ask about): lower --at or bring more images."
+            )
+        return Classification(x, classes, way=way, shot=shot, query=TEST_QUERIES)
+
+    return tasks_at
 
 
 def measure(
@@ -50,9 +65,14 @@ def measure(
     """Scores at each difficulty; the same tasks for every learner.
 
     `learner` may be a function of the difficulty, for learners that are chosen for each. Poses are scored the shorter
-    way round, too.
+    way round, too. Raises `NopalError` before the first is measured where there are no tasks of a difficulty, or tasks
+    that the learner can't answer.
     """
     found = {}
+    for at in difficulties:
+        tasks = tasks_at(at)
+        if isinstance(learner, Learner):
+            eqx.filter_eval_shape(_answer, learner, tasks)
     for at in difficulties:
         of_task = learner if isinstance(learner, Learner) else learner(at)
         tasks = tasks_at(at)
@@ -60,6 +80,11 @@ def measure(
         found[at] = evaluate(of_task, tasks, key=jax.random.key(EVALUATION_SEED), episodes=episodes, others=others)
         report(at, found[at])
     return found
+
+
+def _answer(learner: Learner, tasks: Tasks) -> Float[Array, "m parameters"]:
+    episode, noise = draw_episode(tasks, jax.random.key(EVALUATION_SEED), 0)
+    return learner.answer(episode, key=noise)
 
 
 def as_score(difficulty: Difficulty, scores: Scores, published: Published | None = None) -> Score:

@@ -11,10 +11,9 @@ from rich.console import Console
 from nopal.errors import NopalError
 from nopal.meter import Reading, read_meter
 from nopal.partitions import Partitions, from_labels
-from nopal.prediction import brought_to
 from nopal.recipes.loading import image_shape, key_of, load
 from nopal.recipes.measuring import EVALUATION_SEED
-from nopal.recipes.pipeline import class_tasks
+from nopal.recipes.pipeline import check_digest, class_tasks, digest_of
 from nopal.recipes.reopening import origin_of
 from nopal.recipes.sources import load_images
 from nopal.runs import RunFolder, check_writable, load_run
@@ -55,7 +54,10 @@ def training_tasks(run: RunFolder, source: str | None, partitions: Path | None) 
         return origin.open().training(run, origin.experiment)
     if source is None:
         raise NopalError(f"The run in {run.path} does not say what it was trained on; name its images.")
-    images = load_images(source, **brought_to(image_shape(load(run.path))))
+    shape = image_shape(load(run.path))
+    images = load_images(source, size=shape[:2])  # in the colours that training found: converted they would differ
+    origin.check(images.shape)
+    check_digest(run.path, digest_of(images.images))
     kept = partitions or run.path / "partitions.npz"
     if str(partitions) == "labels":
         divided = from_labels(images.need_labels())

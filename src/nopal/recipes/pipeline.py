@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,11 @@ from nopal.recipes.task_options import Classes, TaskOptions
 from nopal.recipes.trials import METERED, Trial
 from nopal.recipes.watching import progress_of, refuse_fewer, watched
 from nopal.report import cluster_sheet, contact_sheet, write_picture
-from nopal.runs import Checkpoints, Every, Interrupts, Progress, RunFolder, open_run
+from nopal.runs import Checkpoints, Every, Interrupts, Progress, RunFolder, check_writable, open_run
+from nopal.runs.files import read_json
+from nopal.runs.folder import CONFIG, refuse_used
 from nopal.runs.packing import pack, unpack
-from nopal.tasks.classification import Classification
+from nopal.tasks.classification import Classification, check_counts
 from nopal.training import Tasks, initial_state, train
 
 
@@ -104,16 +107,17 @@ def begin_run(
     *,
     tasks: TaskOptions = Classes(),
     made: dict[str, Any],
+    digest: str | None = None,
     every: int = 100,
     resume: bool = False,
 ) -> RunFolder:
     """A run folder with everything that decides the result in `config.json`; `tasks` says what tasks are, `made` where
-    they come from.
+    they come from; `digest` is that of images which are a person's own.
 
     `every` is the number of steps between checkpoints and log lines. With `resume`, the run that is there goes on,
     perhaps for more steps (unless they are annealed) and, as long as there are no partitions, with other options for
-    those. Raises `NopalError` for a folder that is in use or can't be written, and for options that make no learner,
-    before anything is written.
+    those. Raises `NopalError` for a folder that is in use or can't be written, for options that make no learner, and
+    for other images than the run was begun with, before anything is written.
     """
     check_positive(learner, "filters", "epsilon")
     check_positive(training, "tasks_per_step", "steps", "outer_rate", "clip", "weight_decay")
@@ -122,14 +126,54 @@ def begin_run(
     eqx.filter_eval_shape(learner.build, shape, tasks.target(training.way), keys(training.seed)[0])
     if resume:
         refuse_fewer(Path(path), training.steps)
+        from_first(lambda: check_digest(Path(path), digest))
     choices = {"learner": to_plain(learner), "training": to_plain(training)}
     if tasks != Classes():
         choices["tasks"] = to_plain(tasks)
-    config = choices | {"shape": shape, "made": made, "every": every}
-    may_differ = [] if training.anneal else ["training.steps"]  # a stretched cosine would rise again
+    config = choices | {"shape": shape, "made": made, "every": every} | ({"digest": digest} if digest else {})
+    may_differ = ["digest"]  # which was compared above
+    if not training.anneal:  # a stretched cosine would rise again
+        may_differ.append("training.steps")
     if not (Path(path) / "partitions.npz").exists():
         may_differ += [f"made.partitions.{field.name}" for field in dataclasses.fields(PartitionOptions)]
     return open_run(path, config, resume=resume, may_differ=may_differ)
+
+
+def check_beginning(path: Path, training: TrainingOptions, source: Path | None, resume: bool) -> None:
+    """Raises `NopalError` for what keeps a run from beginning in `path` whatever its images are, before they are read
+    from the folder `source` (None where they come from elsewhere)."""
+    check_counts(training.way, training.shot, training.query)
+
+    def check() -> None:
+        check_writable(path / CONFIG)
+        if source and path.resolve().is_relative_to(source.expanduser().resolve()):
+            raise NopalError(
+                f"The run folder {path} would lie within {source}, where its own pictures would count as images; "
+                "choose a place outside."
+            )
+        if not resume:
+            refuse_used(path)
+
+    from_first(check)
+
+
+def digest_of(*arrays: np.ndarray) -> str:
+    """What tells these images (and labels), in this order, from others."""
+    digest = hashlib.blake2b(digest_size=8)
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def check_digest(path: Path, digest: str | None) -> None:
+    """Raises `NopalError` where there is a run in `path` that was begun with other images; one begun before their
+    digest was written down is let through."""
+    begun = read_json(path / CONFIG).get("digest") if (path / CONFIG).exists() else None
+    if begun and digest and begun != digest:
+        raise NopalError(
+            f"The run in {path} was begun with other images than these; give those that it was begun with, none added, "
+            "taken away or changed."
+        )
 
 
 Encoded = dict[EncoderOptions | None, tuple[Encoder, Float[np.ndarray, "n d"]]]
@@ -208,6 +252,11 @@ def class_tasks(run: RunFolder, x: np.ndarray | Array, partitions: Partitions) -
         return Classification(x, partitions, way=options.way, shot=options.shot, query=options.query)
 
 
+def is_finished(run: RunFolder) -> bool:
+    """Whether there is nothing left to train."""
+    return Checkpoints(run.path / "learner", read_only=True).latest() == options_of(run)[1].steps
+
+
 class Training:
     """A run about to be meta-trained, or to go on from its last checkpoint."""
 
@@ -218,7 +267,7 @@ class Training:
         self.fresh = fresh_learner(run)
         self.optimiser = optimiser_of(self.options)
         self.kept = Checkpoints(run.path / "learner", keep=1)
-        self.finished = self.kept.latest() == self.options.steps
+        self.finished = is_finished(run)
         if self.finished:
             return
         self.start = run.checkpoints.latest() or 0

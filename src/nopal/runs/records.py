@@ -9,6 +9,7 @@ import io
 import itertools
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -121,16 +122,14 @@ def make_record(
 def write_record(folder: str | Path, record: Mapping[str, Any], run: str | None = None) -> Path:
     """Write `<folder>/<recipe>/<run>.json` and return its path.
 
-    The default `run` names learner, steps and seed. The same run made again takes the place of the old one; one of
-    another configuration does not, and gets a number behind its name. Raises `NopalError` where the record is not
+    The default `run` names learner, steps and seed. A record of the same configuration takes the place of the old one;
+    one of another does not, and gets a number behind its name. Raises `NopalError` where the record is not
     complete or names a path of this machine.
     """
     record = {name: value for name, value in record.items() if name != "file"}
     _check(record, "The record")
     of_recipe = Path(folder) / _slug(record["recipe"])
-    if run:
-        return write_json(of_recipe / f"{_slug(run)}.json", record)
-    name = _slug(f"{record['learner']} {record['budget']['steps']} steps seed {record['seed']}")
+    name = _slug(run or f"{record['learner']} {record['budget']['steps']} steps seed {record['seed']}")
     paths = (of_recipe / f"{name}{f'-{number}' if number > 1 else ''}.json" for number in itertools.count(1))
     return write_json(next(path for path in paths if not path.exists() or _is_of(path, record["config"])), record)
 
@@ -162,14 +161,14 @@ def read_records(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def write_scores_csv(path: str | Path, records: Iterable[Mapping[str, Any]]) -> Path:
-    """One line for each score of each record."""
+    """One line for each score of each record, with the record's `file` where it was read from one."""
     kept = ("recipe", "learner", "data", "seed")
     names = [field.name for field in dataclasses.fields(Score) if field.name != "group_means"] + ["transductive"]
     text = io.StringIO()
-    lines = csv.DictWriter(text, [*kept, "steps", *names], lineterminator="\n", extrasaction="ignore")
+    lines = csv.DictWriter(text, [*kept, "steps", *names, "file"], lineterminator="\n", extrasaction="ignore")
     lines.writeheader()
     for record in records:
-        about = {name: record[name] for name in kept} | {"steps": record["budget"]["steps"]}
+        about = {name: record[name] for name in kept} | {"steps": record["budget"]["steps"], "file": record.get("file")}
         lines.writerows(about | dict(score) for score in record["scores"])
     return write_text(Path(path), text.getvalue())
 
@@ -227,5 +226,5 @@ def _is_local(text: str) -> bool:
 
 
 def _slug(text: str) -> str:
-    """Lower-case letters, digits and dashes; a recipe's own slashes become dashes too."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "unnamed"
+    """Lower-case letters and digits of any script, and dashes; a recipe's own slashes become dashes too."""
+    return re.sub(r"[\W_]+", "-", unicodedata.normalize("NFC", text.lower())).strip("-") or "unnamed"

@@ -18,6 +18,13 @@ from nopal.tasks.sampling import draw_without_replacement
 from nopal.tasks.target import Categorical
 
 
+def check_counts(way: int, shot: int, query: int) -> None:
+    """Raises `NopalError` for numbers of classes and examples of which no task can be made."""
+    for name, value, least in (("way", way, 2), ("shot", shot, 1), ("query", query, 1)):
+        if value < least:
+            raise NopalError(f"The {name} of a task is {value}; expected at least {least}.")
+
+
 class Classification(eqx.Module):
     """A distribution of tasks: a partition, `way` of its clusters, `shot + query` members of each, all uniform and
     without replacement.
@@ -40,9 +47,7 @@ class Classification(eqx.Module):
     def __init__(self, x: Any, partitions: Partitions, *, way: int, shot: int, query: int):
         """`x` holds n images (bytes) or vectors. Raises `NopalError` where a partition has too few large enough
         clusters, or none for a label."""
-        for name, value, least in (("way", way, 2), ("shot", shot, 1), ("query", query, 1)):
-            if value < least:
-                raise NopalError(f"The {name} of a task is {value}; expected at least {least}.")
+        check_counts(way, shot, query)
         partitions.check_rows(len(x))
         self.x, self.partitions = jnp.asarray(x), partitions
         self.way, self.shot, self.query = way, shot, query
