@@ -166,3 +166,5 @@ def test_damaged_and_missing_files_are_named(save, tmp_path, read):
         read(path)
     with pytest.raises(NopalError, match="There is no file"):
         read(tmp_path / "none.npz")
+    with pytest.raises(NopalError, match=r"can't be opened \(Is a directory\)"):
+        read(tmp_path)

@@ -144,10 +144,11 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Stored]:
     except FileNotFoundError as error:
         raise NopalError(f"There is no file {path}; check the path.") from error
     except UNREADABLE as error:
-        why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        if isinstance(error, OSError) and error.strerror:
+            raise NopalError(f"{path} can't be opened ({error.strerror}); check its name and permissions.") from error
         # Not what NumPy says: it takes damaged files for pickles, and advises to load them all the same.
         raise NopalError(
-            f"{path} can't be read as NumPy arrays{why}; it is damaged, of another kind, or holds Python objects."
+            f"{path} can't be read as NumPy arrays; it is damaged, of another kind, or holds Python objects."
         ) from error
 
 
