@@ -54,9 +54,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save(new.images[i], place / "queries" / f"{i}.png")
     save(new.images[0], place / "lonely" / "class" / "0.png")
     (place / "empty").mkdir()
+    (place / "damaged").mkdir()
+    (place / "damaged" / "1.png").write_bytes(b"no image")
     (place / "notes.txt").write_text("no picture")
     np.savez(place / "nan.npz", Z=np.full((9, 2), np.nan, np.float32))
     np.savez(place / "few.npz", Z=np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32))
+    np.savez(place / "yhot.npz", Z=np.random.default_rng(0).normal(size=(9, 2)), Y=np.zeros((9, 5), int))
     return place
 
 
@@ -170,6 +173,14 @@ def test_fit_then_predict(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out.startswith(f"queries/2.png: {rows[1]['class']} (")
 
 
+def test_names_may_be_any_bytes(stages: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = here / os.fsdecode(b"latin\xff.png")
+    odd.write_bytes((here / "queries" / "1.png").read_bytes())
+    assert run(["predict", "stages/run", "support", odd.name, "--out", "odd.csv"]) == 0
+    assert (here / "odd.csv").read_bytes().splitlines()[1].startswith(b"latin\xff.png,")
+    assert capsys.readouterr().out.startswith("latin\\udcff.png: class")
+
+
 def test_an_encoder_is_trained_and_trained_further(here: Path) -> None:
     line = "encode new.npz trained.npz --encoder.name acai --encoder.acai.width 8 --encoder.acai.depth 2"
     assert go(f"{line} --encoder.acai.steps 2") == 0
@@ -214,6 +225,7 @@ def test_killed_and_resumed(stages: Path, here: Path) -> None:
         ("fit nowhere run", "There is no folder nowhere"),
         ("fit empty run", "The folder empty is empty"),
         ("fit lonely run", "holds 1 images, but 5-way tasks of 6 images a class need at least 60"),
+        ("fit damaged run", "or leave such files out by --skip-unreadable."),
         ("fit notes.txt run", "notes.txt is a file; expected a folder of images"),
         ("fit photos notes.txt/run", "notes.txt is no folder"),
         ("fit photos queries --size 16", "The folder queries holds other things"),
@@ -224,6 +236,7 @@ def test_killed_and_resumed(stages: Path, here: Path) -> None:
         ("encode letters.npz x.npz --size 8", "The size 8 is for the images of a folder, and letters.npz is none"),
         ("train glyphs labels x --size 8", "and glyphs is none; leave it out"),
         ("partition nan.npz x.npz", "are not all finite"),
+        ("partition yhot.npz x.npz", "The labels Y of yhot.npz have shape (9, 5)"),
         ("partition few.npz x.npz --clusters 10", "10 clusters were asked for; expected between 1 and 9"),
         (
             "partition few.npz x.npz --how hyperplanes --clusters 2 --margin 9",
@@ -273,7 +286,8 @@ def test_a_failure_is_one_sentence(here: Path, capsys: pytest.CaptureFixture[str
         ("lonely queries", "The support folder lonely has 1 class"),
         ("support", "No image to classify was named"),
         ("support nowhere.png", "There is no image file nowhere.png"),
-        ("support notes.txt", "The image notes.txt can't be read"),
+        ("support notes.txt", "repair it or take it away, or leave such files out by --skip-unreadable"),
+        ("support notes.txt --skip-unreadable", "None of the 1 images to classify can be read"),
         ("queries queries", "1.png lies beside the class folders of queries"),
     ],
 )

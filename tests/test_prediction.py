@@ -118,3 +118,24 @@ def test_one_class_is_no_task(tmp_path: Path) -> None:
 def test_no_image_is_no_question() -> None:
     with pytest.raises(nopal.NopalError, match="No image to classify was named"):
         load_queries([], SHAPE)
+
+
+def test_unreadable_queries_are_left_out_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole, more = save(tmp_path / "a.png", 9, 9, (0, 0, 0)), save(tmp_path / "more" / "b.png", 9, 9, (0, 0, 0))
+    for name in ("cut.png", "more/cut.png"):
+        (tmp_path / name).write_bytes(b"no image")
+    paths = [tmp_path / "cut.png", whole, tmp_path / "more"]
+    with pytest.raises(nopal.NopalError, match=r"cut\.png can't be read"):
+        load_queries(paths, SHAPE)
+    images, files = load_queries(paths, SHAPE, skip_unreadable=True)
+    assert (len(images), files) == (2, (str(whole), str(more)))
+    said = capsys.readouterr().err
+    assert f"1 ({tmp_path}/cut.png)" in said
+    assert f"1 ({tmp_path}/more/cut.png)" in said
+    with pytest.raises(nopal.NopalError, match="None of the 1 images to classify can be read"):
+        load_queries(paths[:1], SHAPE, skip_unreadable=True)
+
+
+def test_the_file_holds_the_bytes_of_names(tmp_path: Path) -> None:
+    path = Predictions(("latin\udcff.png",), ("cat", "dog"), np.array([[0.25, 0.75]])).write(tmp_path / "out.csv")
+    assert path.read_bytes().splitlines()[1].startswith(b"latin\xff.png,dog")

@@ -16,7 +16,9 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from nopal.data import folder, load_image
+from nopal.data.folders import tell_left_out
 from nopal.data.images import ImageSet
+from nopal.data.reading import UnreadableImage, kind_of
 from nopal.errors import NopalError
 from nopal.learners.learner import MetaLearner, Predictor
 from nopal.runs.files import write_text
@@ -58,20 +60,33 @@ def load_support(path: str | Path, shape: tuple[int, int, int]) -> ImageSet:
     return images
 
 
-def load_queries(paths: Sequence[str | Path], shape: tuple[int, int, int]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Images of `shape` from files and folders, and their names."""
+def load_queries(
+    paths: Sequence[str | Path], shape: tuple[int, int, int], *, skip_unreadable: bool = False
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Images of `shape` from files and folders, and their names; `skip_unreadable` as for `nopal.data.folder`."""
     if not paths:
         raise NopalError("No image to classify was named; name images, or folders of them.")
     images: list[np.ndarray] = []
     names: list[str] = []
+    left_out: list[str] = []
     for path in map(Path, paths):
-        if path.is_dir():
-            found = folder(path, **brought_to(shape), labelled=False)
+        if kind_of(path) == "folder":
+            found = folder(path, **brought_to(shape), labelled=False, skip_unreadable=skip_unreadable)
             images.extend(found.images)
             names.extend(str(path / file) for file in found.files)
         else:
-            images.append(load_image(path, shape))
+            try:
+                images.append(load_image(path, shape))
+            except UnreadableImage:
+                if not skip_unreadable:
+                    raise
+                left_out.append(str(path))
+                continue
             names.append(str(path))
+    if left_out:
+        tell_left_out(left_out)
+    if not images:
+        raise NopalError(f"None of the {len(left_out)} images to classify can be read; are they complete?")
     return np.stack(images), tuple(names)
 
 

@@ -157,7 +157,7 @@ def test_damaged_and_missing_files_are_named(save, tmp_path, read):
     inside[-8000:-7900] = bytes(100)
     for content in (b"", b"something else", whole[:-200], bytes(inside)):
         path.write_bytes(content)
-        with pytest.raises(NopalError, match=r"set\.npz can't be read"):
+        with pytest.raises(NopalError, match=r"set\.npz can't be read as NumPy arrays; it is damaged, of"):
             read(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("X.npy", b"cut")
@@ -166,3 +166,5 @@ def test_damaged_and_missing_files_are_named(save, tmp_path, read):
         read(path)
     with pytest.raises(NopalError, match="There is no file"):
         read(tmp_path / "none.npz")
+    with pytest.raises(NopalError, match=r"can't be opened \(Is a directory\)"):
+        read(tmp_path)

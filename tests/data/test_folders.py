@@ -1,5 +1,9 @@
 """Folders of images as people have them."""
 
+import os
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -115,14 +119,16 @@ def test_the_first_odd_size_is_named(put):
         folder(root, size=0)
 
 
-def test_unreadable_files_are_named_and_skipped_on_request(put):
+def test_unreadable_files_are_named_and_skipped_on_request(put, capsys):
     root = put("a.png", RED)
     whole = (root / "a.png").read_bytes()
     (root / "b.png").write_bytes(b"no image")
     (root / "c.png").write_bytes(whole[:50])
     with pytest.raises(NopalError, match=r"The image .*b\.png can't be read"):
         folder(root)
+    assert capsys.readouterr().err == ""
     assert folder(root, skip_unreadable=True).files == ("a.png",)
+    assert capsys.readouterr().err == f"Left out, for they can't be read: 2 ({root}/b.png, {root}/c.png).\n"
     (root / "a.png").unlink()
     with pytest.raises(NopalError, match=r"None of the 2 images in .* can be read, b\.png for one"):
         folder(root, skip_unreadable=True)
@@ -188,7 +194,7 @@ def test_fractions_are_scaled_and_other_numbers_refused(put):
     root = put("1.tif", Image.fromarray(np.array([[0, 0.2, 1]], np.float32)))
     assert only(root)[0, :, 0].tolist() == [0, 51, 255]
     put("2.tif", Image.fromarray(np.array([[0, 0.2, 3]], np.float32)))
-    with pytest.raises(NopalError, match=r"2\.tif can't be read \(its values go from 0 to 3; expected 0 to 1\)"):
+    with pytest.raises(NopalError, match=r"2\.tif .* \(its values go from 0 to 3; expected 0 to 1\); scale them or"):
         folder(root)
 
 
@@ -219,3 +225,43 @@ def test_progress_is_shown_on_request(put, capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert "Reading" in shown
     assert "100%" in shown
+
+
+def test_an_error_comes_after_the_last_of_the_progress(put, capsys):
+    root = put("[/red]/a.png") / "[/red]"
+    (root / "b.png").write_bytes(b"no image")
+    with pytest.raises(NopalError) as raised:
+        folder(root, progress=True)
+    print(f"nopal: {raised.value}", file=sys.stderr)
+    del raised  # and with it the frames in which the progress was shown
+    assert capsys.readouterr().err.splitlines()[-1].startswith("nopal: The image")
+
+
+def test_folders_that_cannot_be_opened_are_named_and_skipped_on_request(put, monkeypatch, capsys):
+    put("open/1.png")
+    root = put("closed/2.png")
+    listed = Path.iterdir
+
+    def iterdir(path):
+        if path.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(NopalError, match=r"The folder .*photos/closed can't be opened \(Permission denied\)"):
+        folder(root)
+    assert folder(root, skip_unreadable=True).files == ("open/1.png",)
+    assert f"1 ({root}/closed)" in capsys.readouterr().err
+    with pytest.raises(NopalError, match=r"The folder .*photos/closed can't be opened"):
+        folder(root / "closed", skip_unreadable=True)
+
+
+@pytest.mark.parametrize("read", [folder, lambda path: load_image(path, (4, 4, 1))])
+def test_names_that_are_too_long_are_refused(tmp_path, read):
+    with pytest.raises(NopalError, match=r"can't be opened \(File name too long\); check its name"):
+        read(tmp_path / ("a" * 300))
+
+
+def test_names_may_be_any_bytes(put):
+    root = put(os.fsdecode(b"latin\xff.png"))
+    assert folder(root).files == ("latin\udcff.png",)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nopal.data.resizing import resize
+from nopal.data.resizing import _weighed, resize, resizing_weights
 
 
 def one(values) -> np.ndarray:
@@ -51,3 +51,23 @@ def test_growing_interpolates():
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (13, 40), (29, 31)])
 def test_even_images_stay_even(size):
     assert (resize(np.full((2, 13, 11, 3), 137, np.uint8), size) == 137).all()
+
+
+class Sums(np.ndarray):
+    """Refuses the products that BLAS makes."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        assert ufunc is not np.matmul
+        return getattr(ufunc, method)(*map(np.asarray, inputs), **options)
+
+
+def test_no_product_starts_threads_of_blas():
+    photo = np.random.default_rng(2).integers(0, 256, (1, 60, 90, 3), np.uint8)
+    np.testing.assert_array_equal(resize(photo.view(Sums), (28, 28)), resize(photo, (28, 28)))
+
+
+@pytest.mark.parametrize(("old", "new"), [(105, 28), (7, 7), (5, 12), (90, 84), (3, 1)])
+def test_few_neighbours_weigh_as_all_pixels_do(old, new):
+    weights = resizing_weights(old, new, old / new)
+    x = np.random.default_rng(3).random((2, old, 6), np.float32)
+    np.testing.assert_allclose(_weighed(weights, x), weights @ x, rtol=1e-5)

@@ -62,3 +62,15 @@ def test_labels_beside_vectors(tmp_path: Path) -> None:
 def test_records_name_no_path_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert (name_of("glyphs"), name_of("/home/me/photos/"), name_of(".")) == ("glyphs", "photos", tmp_path.name)
+
+
+@pytest.mark.parametrize("y", [np.zeros((3, 5), int), np.full(3, np.nan), np.zeros(3, bool), np.int64(1)])
+def test_labels_that_are_none_are_refused(tmp_path: Path, y: np.ndarray) -> None:
+    np.savez(tmp_path / "y.npz", Z=np.zeros((3, 2)), Y=y)
+    with pytest.raises(NopalError, match=r"labels Y of .*y\.npz have shape .*; expected one whole number \(or text\)"):
+        load_labels(tmp_path / "y.npz")
+
+
+def test_a_name_that_is_too_long_is_no_source() -> None:
+    with pytest.raises(NopalError, match=r"can't be opened \(File name too long\)"):
+        load_images("a" * 300)

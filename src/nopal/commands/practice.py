@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import arg
 
 from nopal.commands.arguments import LearnerChoice, Out, Processes, Run, Together
+from nopal.data.reading import UnreadableImage
+from nopal.errors import NopalError
 from nopal.recipes.options import EncoderOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
 from nopal.terminal import console, say
 
@@ -68,7 +72,8 @@ def fit(
     from nopal.recipes.fitting import fit_folder
     from nopal.recipes.rounds import round_folder
 
-    fit_folder(folder, out, size, encoder, partitions, learner, training, skip_unreadable, resume, console, rounds)
+    with _offering_to_skip():
+        fit_folder(folder, out, size, encoder, partitions, learner, training, skip_unreadable, resume, console, rounds)
     last = out if rounds == 1 else round_folder(out, rounds)
     say(f"The learner: {last}")
     say(f"Now sort a few examples into one folder per class and run: nopal predict {last} SUPPORT IMAGES")
@@ -81,6 +86,7 @@ def predict(
     /,
     *,
     out: Path = Path("predictions.csv"),
+    skip_unreadable: bool = False,
 ) -> None:
     """Adapt to a few labelled images and classify others; OUT gets file, class and probability.
 
@@ -89,6 +95,7 @@ def predict(
         support: a folder with one subfolder of images for each class
         images: images, or folders of them
         out: the CSV file to write
+        skip_unreadable: leave out images to classify that can't be read
     """
     from nopal.prediction import load_queries, load_support
     from nopal.prediction import predict as classify
@@ -101,10 +108,19 @@ def predict(
     if learner.statistics == "transductive":
         say("This learner was trained with statistics of all queries; here it takes those of the support set.")
     known = load_support(support, shape)
-    queries, files = load_queries(images, shape)
+    with _offering_to_skip():
+        queries, files = load_queries(images, shape, skip_unreadable=skip_unreadable)
     found = classify(learner, known, queries, files)
     found.write(out)
     if len(files) == 1:
         best = int(found.probabilities[0].argmax())
         say(f"{files[0]}: {found.classes[best]} ({found.probabilities[0, best]:.1%})")
     say(f"{len(files):,} predictions: {out}")
+
+
+@contextlib.contextmanager
+def _offering_to_skip() -> Iterator[None]:
+    try:
+        yield
+    except UnreadableImage as error:
+        raise NopalError(f"{str(error).removesuffix('.')}, or leave such files out by --skip-unreadable.") from None

@@ -34,11 +34,7 @@ def load_arrays(path: str | os.PathLike[str]) -> ImageSet:
         if "Y" not in stored:
             return ImageSet(images, files=files)
         labels = _array(stored, "Y")
-        if labels.shape != (len(images),) or labels.dtype.kind not in "iuU":
-            raise NopalError(
-                f"The labels Y of {path} have shape {labels.shape} and type {labels.dtype}; expected one whole number "
-                f"(or text) for each of the {len(images)} images X."
-            )
+        check_labels(path, labels, len(images), "images X")
         if "classes" in stored and labels.dtype.kind != "U":
             return ImageSet(images, labels.astype(np.int64), tuple(map(str, _array(stored, "classes"))), files)
         values, labels = np.unique(labels, return_inverse=True)
@@ -87,6 +83,15 @@ def save_arrays(
         write_npz(Path(path).expanduser(), arrays)
     except OSError as error:
         raise NopalError(f"{path} can't be written ({error.strerror}); choose a place that can.") from error
+
+
+def check_labels(path: str | os.PathLike[str], labels: Shaped[np.ndarray, "..."], rows: int, of: str) -> None:
+    """Raises `NopalError` where labels aren't whole numbers or texts, one for each of `rows` rows."""
+    if labels.shape != (rows,) or labels.dtype.kind not in "iuU":
+        raise NopalError(
+            f"The labels Y of {path} have shape {labels.shape} and type {labels.dtype}; expected one whole number "
+            f"(or text) for each of the {rows} {of}."
+        )
 
 
 def _channels_last(path: str | os.PathLike[str], images: Shaped[np.ndarray, "..."]) -> UInt8[np.ndarray, "n h w c"]:
@@ -139,8 +144,11 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Stored]:
     except FileNotFoundError as error:
         raise NopalError(f"There is no file {path}; check the path.") from error
     except UNREADABLE as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise NopalError(f"{path} can't be opened ({error.strerror}); check its name and permissions.") from error
+        # Not what NumPy says: it takes damaged files for pickles, and advises to load them all the same.
         raise NopalError(
-            f"{path} can't be read as NumPy arrays ({error}); it is damaged, of another kind, or holds Python objects."
+            f"{path} can't be read as NumPy arrays; it is damaged, of another kind, or holds Python objects."
         ) from error
 
 

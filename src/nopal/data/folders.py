@@ -5,18 +5,23 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from rich.console import Console
-from rich.progress import track
+from rich.markup import escape
+from rich.progress import Progress
 
 from nopal.data.images import ImageSet
-from nopal.data.reading import Color, checked_size, read_image
+from nopal.data.reading import Color, checked_size, kind_of, read_image
 from nopal.errors import NopalError
+
+MOST_NAMED = 10
+"""Files that can't be read, of which a person is told by name."""
 
 
 def folder(
@@ -36,14 +41,15 @@ def folder(
 
     `labelled=True` takes each first-level subfolder as a class, with all that lies below it; `False` gives no labels;
     `None` finds out: there are labels if at least two subfolders hold images and no image lies beside them. Raises
-    `NopalError` for a folder that is missing or has no images, and for a file that can't be read, unless
-    `skip_unreadable`.
+    `NopalError` for a folder that is missing or has no images, and for a file or subfolder that can't be read, unless
+    `skip_unreadable`: then standard error names those left out.
     """
     root = Path(path).expanduser()
     size = checked_size(size)
     if color not in ("keep", "grey", "rgb"):
         raise NopalError(f"The colour option is {color!r}; expected 'keep', 'grey' or 'rgb'.")
-    files = _image_files(root)
+    left_out: list[str] = []
+    files = _image_files(root, left_out if skip_unreadable else None)
     labelled = _has_labels(root, files, labelled)
     kept: list[str] = []
     images: list[np.ndarray] = []
@@ -51,11 +57,13 @@ def folder(
         pool = ThreadPoolExecutor()
         stack.callback(pool.shutdown, cancel_futures=True)  # or an error would wait until all files are read
         read = pool.map(functools.partial(read_image, size=size, color=color), [root / file for file in files])
-        shown = track(read, f"Reading {root}", len(files), console=Console(stderr=True), disable=not progress)
+        bar = stack.enter_context(Progress(console=Console(stderr=True), disable=not progress))
+        shown = bar.track(read, len(files), description=f"Reading {escape(str(root))}")
         for image, file in zip(shown, files):  # in this order, or the last one would never be shown as read
             if isinstance(image, NopalError):
                 if not skip_unreadable:
                     raise image
+                left_out.append(file)
                 continue
             if images and image.shape[:2] != images[0].shape[:2]:
                 (h, w), (first_h, first_w) = image.shape[:2], images[0].shape[:2]
@@ -69,6 +77,8 @@ def folder(
         raise NopalError(
             f"None of the {len(files)} images in {root} can be read, {files[0]} for one; are they complete?"
         )
+    if left_out:
+        tell_left_out([str(root / file) for file in left_out])
     channels = max(image.shape[2] for image in images)
     stacked = np.empty((len(images), *images[0].shape[:2], channels), np.uint8)
     for row, image in zip(stacked, images):
@@ -80,14 +90,21 @@ def folder(
     return ImageSet(stacked, labels, tuple(classes.tolist()), tuple(kept))
 
 
-def _image_files(root: Path) -> list[str]:
-    if not root.exists():
+def tell_left_out(files: Sequence[str]) -> None:
+    """A line on standard error about files that can't be read."""
+    named = ", ".join(files[:MOST_NAMED]) + (" and others" if len(files) > MOST_NAMED else "")
+    print(f"Left out, for they can't be read: {len(files):,} ({named}).", file=sys.stderr)
+
+
+def _image_files(root: Path, left_out: list[str] | None) -> list[str]:
+    found = kind_of(root)
+    if found is None:
         raise NopalError(f"There is no folder {root}; check the path.")
-    if not root.is_dir():
+    if found == "file":
         raise NopalError(f"{root} is a file; expected a folder of images.")
     endings = Image.registered_extensions()  # and Pillow's readers are there from now on
     readable = Image.OPEN.keys() - {"BUFR", "GRIB", "HDF5", "MPEG"}  # these four it knows by name only
-    files = list(_walk(root, ()))
+    files = list(_walk(root, left_out))
     images = [file for file in files if endings.get(Path(file).suffix.lower()) in readable]
     if not files:
         raise NopalError(f"The folder {root} is empty; expected images in it or in its subfolders.")
@@ -99,16 +116,28 @@ def _image_files(root: Path) -> list[str]:
     return sorted(images, key=lambda file: file.split("/"))
 
 
-def _walk(directory: Path, parents: tuple[str, ...], prefix: str = "") -> Iterator[str]:
-    """Relative paths of all files that aren't hidden; links are followed, but never in a circle."""
+def _walk(
+    directory: Path, left_out: list[str] | None, parents: tuple[str, ...] = (), prefix: str = ""
+) -> Iterator[str]:
+    """Relative paths of all files that aren't hidden; links are followed, but never in a circle. Subfolders that can't
+    be opened get into `left_out`, where it is a list."""
     here = os.path.realpath(directory)
     if here in parents:
         return
-    for entry in directory.iterdir():
+    try:
+        entries = list(directory.iterdir())
+    except OSError as error:
+        if left_out is None or not parents:
+            raise NopalError(
+                f"The folder {directory} can't be opened ({error.strerror}); change its permissions or take it away."
+            ) from None
+        left_out.append(prefix)
+        return
+    for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
-            yield from _walk(entry, (*parents, here), f"{prefix}{entry.name}/")
+        if os.path.isdir(entry):
+            yield from _walk(entry, left_out, (*parents, here), f"{prefix}{entry.name}/")
         else:
             yield prefix + entry.name
 
@@ -122,7 +151,7 @@ def _has_labels(root: Path, files: list[str], labelled: bool | None) -> bool:
         raise NopalError(
             f"{loose[0]} lies beside the class folders of {root}; put every image into the folder of its class."
         )
-    folders = {entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
+    folders = {entry.name for entry in root.iterdir() if os.path.isdir(entry) and not entry.name.startswith(".")}
     empty = sorted(folders - classes)
     if labelled and empty:
         raise NopalError(f"The class folder {root / empty[0]} holds no image; put some there, or take the folder away.")

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Int
 
 from nopal.data import folder, glyphs, load_arrays, mini_imagenet, mnist, omniglot
+from nopal.data.arrays import check_labels
 from nopal.data.images import ImageSet, Splits
-from nopal.data.reading import Color
+from nopal.data.reading import Color, kind_of
 from nopal.errors import NopalError
 
 NAMED: dict[str, Callable[[], Splits]] = {
@@ -55,7 +56,7 @@ def load_images(
     path = Path(source)
     if path.suffix == ".npz":
         return load_arrays(path)
-    if not path.exists():
+    if kind_of(path) is None:
         raise NopalError(
             f"{source!r} is neither a folder, nor a .npz file, nor a data set by name ({', '.join(NAMED)}); check the "
             "spelling."
@@ -70,8 +71,15 @@ def check_size(source: str, size: int | None) -> None:
 
 
 def load_labels(path: Path) -> Int[np.ndarray, "n"] | None:
-    """The labels `Y` that stand beside the vectors of a file, numbered from 0; None where there are none."""
+    """The labels `Y` that stand beside the vectors of a file, numbered from 0; None where there are none.
+
+    Raises `NopalError` where they aren't whole numbers or texts, one a row.
+    """
     if path.suffix != ".npz":
         return None
     with np.load(path) as file:
-        return np.unique(file["Y"], return_inverse=True)[1].ravel() if "Y" in file else None
+        if "Y" not in file:
+            return None
+        labels = file["Y"]
+    check_labels(path, labels, len(np.atleast_1d(labels)), "vectors")
+    return np.unique(labels, return_inverse=True)[1]

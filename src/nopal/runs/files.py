@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nopal.atomic import written_beside
+from nopal.data.reading import kind_of
 from nopal.errors import NopalError
 
 
@@ -24,8 +25,9 @@ def write_file(path: Path, write: Callable[[Path], Any]) -> Path:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """`write_file` of a text."""
-    return write_file(path, lambda beside: beside.write_text(text, encoding="utf-8", newline=""))
+    """`write_file` of a text in UTF-8; names of files that are none in it keep their bytes."""
+    content = text.encode("utf-8", "surrogateescape")
+    return write_file(path, lambda beside: beside.write_bytes(content))
 
 
 def write_json(path: Path, value: Any) -> Path:
@@ -36,7 +38,8 @@ def write_json(path: Path, value: Any) -> Path:
         raise NopalError(
             f"{path.name} cannot hold this value ({error}); use finite numbers, text, lists and named fields."
         ) from None
-    return write_text(path, text + "\n")
+    # A name of a file that is no UTF-8 is escaped as JSON has it.
+    return write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -52,10 +55,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def check_writable(path: Path) -> None:
     """Raises `NopalError` now, and not after an hour, where the file `path` could not be written."""
-    parent = next(parent for parent in path.absolute().parents if parent.exists())
-    if path.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK):
-        why = f"{parent} can't be written" if parent.is_dir() else f"{parent} is no folder"
-        why = "it is a folder" if path.is_dir() else why
+    found = kind_of(path)
+    parent = next(parent for parent in path.absolute().parents if kind_of(parent))
+    if found == "folder" or kind_of(parent) != "folder" or not os.access(parent, os.W_OK):
+        why = f"{parent} can't be written" if kind_of(parent) == "folder" else f"{parent} is no folder"
+        why = "it is a folder" if found == "folder" else why
         raise NopalError(f"The file {path} can't be written ({why}); choose another place.")
 
 
