@@ -231,7 +231,7 @@ def test_killed_and_resumed(stages: Path, here: Path) -> None:
         ("fit photos queries --size 16", "The folder queries holds other things"),
         ("encode letters.npz vectors", "The file to write is vectors; expected a name that ends in .npz"),
         ("encode letters.npz notes.txt/vectors.npz", "can't be written"),
-        ("encode lonely x.npz", "64 dimensions were asked of 1 images"),
+        ("encode lonely x.npz", "number of dimensions is 64, of 1 images"),
         ("encode letters.npz x.npz --encoder.name acai --encoder.acai.batch 3", "The batch has 3 images"),
         ("encode letters.npz x.npz --size 8", "The size 8 is for the images of a folder, and letters.npz is none"),
         ("train glyphs labels x --size 8", "and glyphs is none; leave it out"),

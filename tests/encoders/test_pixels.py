@@ -86,7 +86,7 @@ def test_images_of_another_shape_are_refused(encoder):
 
 
 def test_impossible_fits_are_refused():
-    with pytest.raises(NopalError, match=r"21 dimensions were asked of 80 .* with 20 features"):
+    with pytest.raises(NopalError, match=r"number of dimensions is 21, of 80 .* with 20 features"):
         PCA.fit(IMAGES, dimensions=21)
     with pytest.raises(NopalError, match="no images"):
         PCA.fit(IMAGES[:0])

@@ -32,7 +32,7 @@ def test_all_features_have_a_direction_also_with_few_rows():
 
 @pytest.mark.parametrize(("rows", "dimensions"), [(50, 7), (50, 0), (3, 4)])
 def test_impossible_dimensions_are_refused(rows, dimensions):
-    with pytest.raises(NopalError, match=f"{dimensions} dimensions were asked of {rows} .* expected between 1 and"):
+    with pytest.raises(NopalError, match=f"number of dimensions is {dimensions}, of {rows} .* expected between 1 and"):
         fit_pca(X[:rows], dimensions)
 
 

@@ -72,6 +72,8 @@ def test_a_configuration_that_json_cannot_hold(tmp_path: Path, value: object) ->
 def test_reading_what_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(NopalError, match="There is no folder"):
         load_run(tmp_path / "absent")
+    with pytest.raises(NopalError, match=r"can't be opened \(File name too long\)"):
+        load_run(tmp_path / ("a" * 300))
     with pytest.raises(NopalError, match=r"holds no config\.json"):
         load_run(tmp_path)
     (tmp_path / "config.json").write_text("{")

@@ -35,8 +35,8 @@ def fit_pca(x: Shaped[np.ndarray, "n f"], dimensions: int | None = None) -> Prin
     n, features = x.shape
     if dimensions is not None and not 1 <= dimensions <= min(n, features):
         raise NopalError(
-            f"{dimensions} dimensions were asked of {n} images or vectors with {features} features; expected between 1 "
-            f"and {min(n, features)}."
+            f"The number of dimensions is {dimensions}, of {n} images or vectors with {features} features; expected "
+            f"between 1 and {min(n, features)}."
         )
     bad = np.flatnonzero(~np.isfinite(x).all(1))
     if len(bad):

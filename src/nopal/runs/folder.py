@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from nopal.data.reading import kind_of
 from nopal.distributed import from_first
 from nopal.errors import NopalError
 from nopal.runs.checkpoints import Checkpoints
@@ -56,11 +57,11 @@ def open_run(
 def load_run(path: str | Path) -> RunFolder:
     """The run in a folder, to read from; raises `NopalError` where there is none."""
     path = Path(path)
-    if not path.is_dir():
+    if kind_of(path) != "folder":
         raise NopalError(f"There is no folder {path}; expected the folder of a run.")
-    if not (path / CONFIG).exists() and (path / "round-1").is_dir():
+    if kind_of(path / CONFIG) is None and (path / "round-1").is_dir():
         raise NopalError(f"The folder {path} holds the runs of rounds; name that of one, such as {path / 'round-1'}.")
-    if not (path / CONFIG).exists():
+    if kind_of(path / CONFIG) is None:
         raise NopalError(
             f"The folder {path} holds no {CONFIG}; expected the folder of a run: name another or train first."
         )
