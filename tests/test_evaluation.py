@@ -13,7 +13,8 @@ from nopal.evaluation import Scores, draw_episode, evaluate
 from nopal.learners.learner import Learner
 from nopal.learners.maml import MAML
 from nopal.learners.nearest_neighbour import NearestNeighbour
-from nopal.nets.conv4 import Conv4, Linear
+from nopal.nets.conv4 import Conv4
+from nopal.nets.linear import Linear
 from nopal.nets.network import Network
 from nopal.numerics.intervals import interval_over_groups
 from nopal.partitions import from_labels

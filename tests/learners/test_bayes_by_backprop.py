@@ -38,7 +38,8 @@ class Several(eqx.Module):
     target: Gaussian = eqx.field(static=True, default=TARGET)
 
     def sample(self, key):
-        x, y = jax.random.normal(key, (7, 2)), jax.random.normal(key, (7, 1))
+        of_x, of_y = jax.random.split(key)
+        x, y = jax.random.normal(of_x, (7, 2)), jax.random.normal(of_y, (7, 1))
         return Episode(Examples(x[:3], y[:3], TARGET), Examples(x[3:], y[3:], TARGET))
 
 

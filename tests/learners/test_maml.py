@@ -9,7 +9,8 @@ from jaxtyping import Array
 
 from nopal.errors import NopalError
 from nopal.learners.maml import MAML
-from nopal.nets.conv4 import Block, Linear
+from nopal.nets.conv4 import Block
+from nopal.nets.linear import Linear
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments, Normalisation
 from nopal.nets.parameters import parameter_names

@@ -17,7 +17,8 @@ from jaxtyping import Array, Float, Shaped
 
 from nopal.data.images import as_float
 from nopal.encoders.encoder import Encoder, in_batches
-from nopal.nets.conv4 import Conv4, Linear
+from nopal.nets.conv4 import Conv4
+from nopal.nets.linear import Linear
 from nopal.nets.normalisation import Moments
 
 

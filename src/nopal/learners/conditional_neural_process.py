@@ -13,7 +13,8 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 from nopal.data.images import as_float
 from nopal.errors import NopalError, check_choice
 from nopal.learners.learner import Aux, MetaLearner
-from nopal.nets.mlp import MLP, Layer
+from nopal.nets.linear import Linear
+from nopal.nets.mlp import MLP
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Target
 
@@ -23,7 +24,7 @@ OverQueries = Literal["mean", "sum"]
 class PointEncoder(eqx.Module):
     """One vector for each example, from its input and its label; the label may be lifted to a wider vector first."""
 
-    lift: Layer | None
+    lift: Linear | None
     network: MLP
     labels: int = eqx.field(static=True)
 
@@ -72,7 +73,7 @@ class ConditionalNeuralProcess(MetaLearner):
     """
 
     points: PointEncoder
-    summary: Layer | None
+    summary: Linear | None
     decoder: MLP
     inputs: int = eqx.field(static=True)
     over_queries: OverQueries = eqx.field(static=True)

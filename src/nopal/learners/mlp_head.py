@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int32, PRNGKeyArray, PyTree, Shaped
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner
 from nopal.learners.vectors import as_rows, need_classes
-from nopal.nets.conv4 import Linear
+from nopal.nets.linear import Linear
 from nopal.tasks.episode import Episode, Examples
 
 PATIENCE = 2

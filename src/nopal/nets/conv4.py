@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from nopal.errors import NopalError
 from nopal.nets.convolution import convolve, max_pool
+from nopal.nets.linear import Linear
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments, Normalisation, batch_moments
 
@@ -41,16 +42,6 @@ class Block(eqx.Module):
             sign = jnp.where(slope < 0, -1.0, 1.0)
             x = sign * max_pool(sign * x)
         return jax.nn.relu((x + (self.bias - moments.mean)) * slope + self.normalisation.shift), moments
-
-
-class Linear(eqx.Module):
-    """x @ kernel + bias."""
-
-    kernel: Float[Array, "d way"]
-    bias: Float[Array, "way"]
-
-    def __call__(self, x: Float[Array, "m d"]) -> Float[Array, "m way"]:
-        return x @ self.kernel + self.bias
 
 
 class Conv4(Network):

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from nopal.errors import NopalError
 from nopal.nets.convolution import convolve, max_pool
-from nopal.nets.mlp import Layer
+from nopal.nets.linear import Linear
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments
 
@@ -36,7 +36,7 @@ class ConvEncoder(Network):
     """
 
     convolutions: tuple[Convolution, ...]
-    dense: Layer
+    dense: Linear
     activation: bool = eqx.field(static=True)
     activate_outputs: bool = eqx.field(static=True)
     shape: tuple[int, int, int] = eqx.field(static=True)
@@ -71,7 +71,7 @@ class ConvEncoder(Network):
         self.convolutions = tuple(
             Convolution(initial(k, (3, 3, c, f)), jnp.zeros(f)) for k, c, f in zip(keys, inputs, filters)
         )
-        self.dense = Layer(initial(last, (height * width * filters[-1], outputs)), jnp.zeros(outputs))
+        self.dense = Linear(initial(last, (height * width * filters[-1], outputs)), jnp.zeros(outputs))
         self.activation, self.activate_outputs, self.shape = activation, activate_outputs, shape
 
     def __call__(

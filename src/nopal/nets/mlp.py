@@ -11,24 +11,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from nopal.errors import NopalError
+from nopal.nets.linear import Linear
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments
-
-
-class Layer(eqx.Module):
-    """x @ kernel + bias."""
-
-    kernel: Float[Array, "d e"]
-    bias: Float[Array, "e"]
-
-    def __call__(self, x: Float[Array, "m d"]) -> Float[Array, "m e"]:
-        return x @ self.kernel + self.bias
 
 
 class MLP(Network):
     """Linear layers with ReLU between them; it normalises nothing, so its statistics are an empty tuple."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[Linear, ...]
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(
@@ -50,7 +41,7 @@ class MLP(Network):
         initial = jax.nn.initializers.glorot_uniform() if deviation is None else jax.nn.initializers.normal(deviation)
         keys = jax.random.split(key, len(widths) - 1)
         sizes = itertools.pairwise(widths)
-        self.layers = tuple(Layer(initial(k, size), jnp.zeros(size[1])) for k, size in zip(keys, sizes))
+        self.layers = tuple(Linear(initial(k, size), jnp.zeros(size[1])) for k, size in zip(keys, sizes))
         self.shape = (inputs,)
 
     def __call__(

@@ -55,8 +55,11 @@ LINEAR = LogisticOptions((0.001, 0.01, 0.1, 1.0, 10.0, 100.0))
 MLP = MLPHeadOptions(units=(128, 512), dropouts=(0.2, 0.5), epochs=(100, 300))
 LEAKING_MLP = MLPStoppedOnQueriesOptions(units=(128, 512), dropouts=(0.2, 0.5))
 
-MAML_BUDGETS: dict[Budget, int] = {"demo": 100, "hour": 5_000, "published": 30_000}
-PROTONET_BUDGETS: dict[Budget, int] = {"demo": 50, "hour": 2_000, "published": 30_000}
+BUDGETS: dict[str, dict[Budget, int]] = {
+    "maml": {"demo": 100, "hour": 5_000, "published": 30_000},
+    "protonet": {"demo": 50, "hour": 2_000, "published": 30_000},
+}
+"""Steps of meta-training, by the learner's method."""
 ENCODER_BUDGETS: dict[str, dict[Budget, int]] = {
     "acai": {"demo": 300, "hour": 25_000},
     "bigan": {"demo": 300, "hour": 68_400},
@@ -87,7 +90,6 @@ class Table:
     ) -> Recipe:
         """A recipe named after the data set and `name`; `published` is the name of the row it stands beside, if
         another."""
-        budgets = MAML_BUDGETS if isinstance(experiment.learner, MAMLOptions) else PROTONET_BUDGETS
         encoder = experiment.encoder
         return Recipe(
             f"{self.data}-{name}",
@@ -96,7 +98,7 @@ class Table:
             experiment,
             self.difficulties,
             self.published.get(published or name, {}),
-            budgets if experiment.training else {},
+            BUDGETS[experiment.learner.method] if experiment.training else {},
             ENCODER_BUDGETS[encoder.name] if encoder and encoder.steps else {},
             note=note,
         )
