@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from pathlib import Path
 
 import jax
@@ -90,6 +91,16 @@ def test_no_evaluation_takes_the_place_of_another(place: Path, tmp_path: Path) -
     ]
     files = [record["file"].removeprefix("evaluation/") for record in read_records(tmp_path / "results")]
     assert files == [line["file"] for line in lines]
+
+
+def test_a_report_tells_evaluations_apart(place: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(place / "run", tmp_path / "run")
+    for episodes in (4, 5):
+        judge(place, out=run, episodes=episodes)
+    write_report([run], tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    for tasks, name in ((4, "seed-0"), (5, "seed-0-2")):
+        assert f"<td>{tasks}</td><td>protonets-on-easy-npz-test-7-steps-{name}</td>" in page
 
 
 def test_baselines_are_chosen_on_other_labelled_images(place: Path, tmp_path: Path) -> None:

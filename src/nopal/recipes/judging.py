@@ -162,7 +162,8 @@ def write_report(paths: Sequence[Path], out: Path) -> None:
     for name, run in runs.items():
         records = read_records(run.path / "results") if (run.path / "results").is_dir() else []
         for record in records:
-            about = {"run": name, "data": record["data"]}
+            tasks = record["scores"][0]["tasks"]
+            about = {"run": name, "data": record["data"], "tasks": f"{tasks:,}", "record": Path(record["file"]).stem}
             rows += [dataclasses.replace(row, details=about | dict(row.details)) for row in rows_of(record)]
     sections = []
     if rows:
