@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner
@@ -114,14 +114,14 @@ def evaluate(
     predictions are scored, too; `at_once` is that of `train`. Raises `NopalError` for fewer than two episodes.
     """
     check_episodes(episodes)
+    members = _members(tasks, key, episodes) if isinstance(tasks, Grouped) else None
     mesh = device_mesh(devices)
     learner, tasks, key = replicate((learner, tasks, key), mesh)
     targets = (tasks.target, *others)
     values = np.asarray(_scores(learner, tasks, key, episodes, steps, targets, mesh, at_once))
-    means = _group_means(tasks, key, values) if isinstance(tasks, Grouped) else [None] * len(targets)
     first, *rest = (
-        Scores(values[:, i], target.metric, learner.statistics, group_means=means[i])
-        for i, target in enumerate(targets)
+        Scores(of, target.metric, learner.statistics, group_means=None if members is None else _means(of, members))
+        for of, target in zip(values.T, targets)
     )
     return dataclasses.replace(first, others=tuple(rest))
 
@@ -137,15 +137,17 @@ def _keys(key: PRNGKeyArray, number: Int[Array, ""] | int) -> tuple[PRNGKeyArray
     return draw, noise
 
 
-def _group_means(
-    tasks: Grouped, key: PRNGKeyArray, values: Float[np.ndarray, "tasks targets"]
-) -> Float[np.ndarray, "targets groups"]:
-    group = np.asarray(jax.lax.map(lambda number: tasks.group(_keys(key, number)[0]), jnp.arange(len(values))))
-    sound = np.where(np.isfinite(values), values, 0.0)
-    members = np.arange(tasks.groups)[:, None] == group
-    counts = members.astype(float) @ np.isfinite(values)
-    sums = members.astype(float) @ sound
-    return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0).T
+def _members(tasks: Grouped, key: PRNGKeyArray, episodes: int) -> Bool[np.ndarray, "groups tasks"]:
+    """Which test tasks each group has."""
+    group = jax.lax.map(lambda number: tasks.group(_keys(key, number)[0]), jnp.arange(episodes))
+    return np.arange(tasks.groups)[:, None] == np.asarray(group)
+
+
+def _means(
+    values: Float[np.ndarray, "tasks"], members: Bool[np.ndarray, "groups tasks"]
+) -> Float[np.ndarray, "groups"]:
+    of_groups = (values[tasks & np.isfinite(values)] for tasks in members)
+    return np.array([of.mean() if len(of) else np.nan for of in of_groups], float)
 
 
 @eqx.filter_jit
