@@ -25,7 +25,7 @@ def a_record(**changes: Any) -> dict[str, Any]:
         config={"inner_rate": 0.25, "files": ["a.npz"]},
         steps=3000,
         published_steps=30_000,
-        scores=[SCORE, Score("squared_error", 0.5, 0.1, 100, "transductive", points=10)],
+        scores=[SCORE, Score("squared_error", 0.5, 0.1, 100, "transductive", points=10, group_means=[0.25, None])],
         wall_seconds=12.345,
     )
     return made | changes

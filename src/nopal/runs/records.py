@@ -61,7 +61,7 @@ class Score:
     published: float | None = None
     published_source: str | None = None
     diverged: int = 0
-    group_means: tuple[float | None, ...] | None = None
+    group_means: Sequence[float | None] | None = None
 
     def __post_init__(self) -> None:
         if self.statistics not in STATISTICS:
