@@ -17,9 +17,9 @@ from nopal import NopalError
 from nopal.data import save_arrays
 from nopal.data.images import ImageSet
 from nopal.encoders import Raw
+from nopal.recipes.beginning import begin_run
 from nopal.recipes.judging import judge_run, write_report
 from nopal.recipes.options import ProtoNetOptions, TrainingOptions
-from nopal.recipes.pipeline import begin_run
 from nopal.recipes.table import results_table
 from nopal.runs import Checkpoints, read_records
 from nopal.tasks import Categorical

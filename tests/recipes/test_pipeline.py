@@ -17,9 +17,10 @@ from nopal.learners.learner import MetaLearner
 from nopal.loop import Moment
 from nopal.partitions import Partitions, from_labels
 from nopal.recipes import pipeline, watching
+from nopal.recipes.beginning import begin_run
 from nopal.recipes.loading import key_of, keys, load, steps_done
 from nopal.recipes.options import EncoderOptions, PartitionOptions, ProtoNetOptions, TrainingOptions, to_plain
-from nopal.recipes.pipeline import begin_run, class_tasks, cluster, fit_encoder, meta_train
+from nopal.recipes.pipeline import class_tasks, cluster, fit_encoder, meta_train
 from nopal.runs import Interrupted, RunFolder, check_writable, load_run
 
 SHAPE = (8, 8, 1)

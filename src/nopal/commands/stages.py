@@ -155,7 +155,8 @@ def train(
     together.join()
     from nopal.distributed import from_first
     from nopal.partitions import Partitions, from_labels
-    from nopal.recipes.pipeline import begin_run, check_beginning, class_tasks, digest_of, is_finished, meta_train
+    from nopal.recipes.beginning import begin_run, check_beginning, digest_of
+    from nopal.recipes.pipeline import class_tasks, is_finished, meta_train
     from nopal.recipes.sources import NAMED, check_size, load_images, name_of
 
     check_size(source, size)

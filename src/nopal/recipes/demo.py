@@ -20,6 +20,7 @@ from nopal.evaluation import Scores, check_episodes
 from nopal.learners.learner import Learner
 from nopal.learners.nearest_neighbour import NearestNeighbour
 from nopal.partitions import Partitions, from_labels
+from nopal.recipes.beginning import begin_run
 from nopal.recipes.measuring import EVALUATION_SEED, TEST_QUERIES, as_score, labelled, measure
 from nopal.recipes.options import (
     EncoderOptions,
@@ -30,7 +31,7 @@ from nopal.recipes.options import (
     TrainingOptions,
     to_plain,
 )
-from nopal.recipes.pipeline import begin_run, class_tasks, cluster, fit_encoder, meta_train
+from nopal.recipes.pipeline import class_tasks, cluster, fit_encoder, meta_train
 from nopal.report import (
     Picture,
     Row,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +29,7 @@ from nopal.encoders import (
     classifier,
     load_encoder,
 )
+from nopal.recipes.beginning import digest_of
 from nopal.recipes.loading import key_of
 from nopal.recipes.options import EncoderOptions, to_plain
 from nopal.recipes.watching import progress_of, refuse_fewer, watched
@@ -110,7 +110,7 @@ def train_encoder(
     if resume and not fixed:
         refuse_fewer(folder, steps)
     config = {"encoder": to_plain(options), "shape": images.shape, "images": len(images), "every": every}
-    config["digest"] = hashlib.blake2b(np.ascontiguousarray(images.images).data, digest_size=8).hexdigest()
+    config["digest"] = digest_of(images.images)
     may_differ = [] if fixed else [f"encoder.{options.name}.steps"]
     if (folder / "config.json").exists() and "digest" not in read_json(folder / "config.json"):
         may_differ.append("digest")  # begun before it was written down

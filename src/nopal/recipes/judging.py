@@ -23,10 +23,10 @@ from nopal.recipes.baseline_options import (
     NearestNeighbourOptions,
 )
 from nopal.recipes.baselines import Chosen
+from nopal.recipes.beginning import digest_of
 from nopal.recipes.cactus import LINEAR, MLP, NEIGHBOURS
 from nopal.recipes.loading import image_shape, key_of, load, options_of, steps_done, tasks_of
 from nopal.recipes.measuring import as_score, labelled, measure
-from nopal.recipes.pipeline import digest_of
 from nopal.recipes.predicting import PICTURE
 from nopal.recipes.sources import NAMED, Split, load_images, name_of
 from nopal.report import (

@@ -11,9 +11,10 @@ from rich.console import Console
 from nopal.errors import NopalError
 from nopal.meter import Reading, read_meter
 from nopal.partitions import Partitions, from_labels
+from nopal.recipes.beginning import check_digest, digest_of
 from nopal.recipes.loading import image_shape, key_of, load
 from nopal.recipes.measuring import EVALUATION_SEED
-from nopal.recipes.pipeline import check_digest, class_tasks, digest_of
+from nopal.recipes.pipeline import class_tasks
 from nopal.recipes.reopening import origin_of
 from nopal.recipes.sources import load_images
 from nopal.runs import RunFolder, check_writable, load_run

@@ -19,12 +19,13 @@ from nopal.meter import read_meter
 from nopal.recipes import memorising, mnist, omniglot, pose_ridge, poses, sinusoids
 from nopal.recipes.baseline_options import BaselineOptions, ClusterMatchingOptions, FineTunedEncoderOptions
 from nopal.recipes.baselines import Chosen
+from nopal.recipes.beginning import begin_run
 from nopal.recipes.encoding import fit_encoder, is_trained
 from nopal.recipes.given import check_origin, given_encoder
 from nopal.recipes.loading import key_of
 from nopal.recipes.measuring import EVALUATION_SEED, METER_TASKS, TasksAt, as_score, labelled, measure
 from nopal.recipes.options import EncoderOptions, Experiment, FromScratchOptions, to_plain
-from nopal.recipes.pipeline import begin_run, meta_train
+from nopal.recipes.pipeline import meta_train
 from nopal.recipes.predicting import PICTURE, draw_predictions
 from nopal.recipes.recipe import Budget, Difficulty, Recipe, name_of_difficulty
 from nopal.recipes.task_options import PoseTasks
