@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from nopal import NopalError
-from nopal.commands.stages import train
+from nopal.commands.stages import encode, train
 from nopal.data import save_arrays
 from nopal.data.images import ImageSet
-from nopal.recipes.options import ProtoNetOptions, TrainingOptions
+from nopal.recipes.learner_options import ProtoNetOptions
+from nopal.recipes.options import TrainingOptions
 
 LEARNER = ProtoNetOptions(filters=4, downsample="stride")
 TRAINING = TrainingOptions(way=2, query=1, tasks_per_step=1, steps=2)
@@ -28,7 +29,7 @@ def images(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("source", "out", "sentence"),
     [
-        ("photos", "photos/run", "run would lie within .*photos, where its own pictures would count as images"),
+        ("photos", "photos/run", "photos/run would lie within photos, where its own pictures would count as images"),
         ("photos", "used", "The folder .*used already holds a run"),
         ("nowhere", "run", "The way of a task is 1"),
     ],
@@ -49,3 +50,16 @@ def test_resumed_with_other_images(images: Path, tmp_path: Path) -> None:
     save_arrays(images, ImageSet(np.zeros((10, 8, 8, 1), np.uint8), np.repeat(np.arange(2), 5)))
     with pytest.raises(NopalError, match="was begun with other images than these"):
         train(str(images), Path("labels"), tmp_path / "run", learner=LEARNER, training=TRAINING, resume=True)
+
+
+def test_resumed_with_other_labels(images: Path, tmp_path: Path) -> None:
+    train(str(images), Path("labels"), tmp_path / "run", learner=LEARNER, training=TRAINING)
+    with np.load(images) as arrays:
+        save_arrays(images, ImageSet(arrays["X"], arrays["Y"][::-1]))
+    with pytest.raises(NopalError, match="was begun with other partitions or labels than these"):
+        train(str(images), Path("labels"), tmp_path / "run", learner=LEARNER, training=TRAINING, resume=True)
+
+
+def test_vectors_are_not_written_among_the_pictures(tmp_path: Path) -> None:
+    with pytest.raises(NopalError, match=r"vectors\.npz would lie within .*choose a place outside"):
+        encode(str(tmp_path), tmp_path / "vectors.npz")

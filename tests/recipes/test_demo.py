@@ -9,7 +9,8 @@ from rich.console import Console
 from nopal.data import glyphs
 from nopal.data.images import Splits
 from nopal.recipes import demo
-from nopal.recipes.options import MAMLOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
+from nopal.recipes.learner_options import MAMLOptions, ProtoNetOptions
+from nopal.recipes.options import PartitionOptions, TrainingOptions
 from nopal.runs import read_records
 
 

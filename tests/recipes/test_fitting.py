@@ -16,8 +16,9 @@ from rich.console import Console
 from nopal import NopalError
 from nopal.encoders import load_encoder
 from nopal.recipes.fitting import fit_folder
+from nopal.recipes.learner_options import ProtoNetOptions
 from nopal.recipes.metering import meter_run
-from nopal.recipes.options import EncoderOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
+from nopal.recipes.options import EncoderOptions, PartitionOptions, TrainingOptions
 
 TRAINING = TrainingOptions(way=2, query=1, tasks_per_step=1, steps=2)
 

@@ -19,7 +19,8 @@ from nopal.data.images import ImageSet
 from nopal.encoders import Raw
 from nopal.recipes.beginning import begin_run
 from nopal.recipes.judging import judge_run, write_report
-from nopal.recipes.options import ProtoNetOptions, TrainingOptions
+from nopal.recipes.learner_options import ProtoNetOptions
+from nopal.recipes.options import TrainingOptions
 from nopal.recipes.table import results_table
 from nopal.runs import Checkpoints, read_records
 from nopal.tasks import Categorical

@@ -6,8 +6,8 @@ import pytest
 
 from nopal.errors import NopalError
 from nopal.evaluation import Scores
+from nopal.recipes.learner_options import MAMLOptions
 from nopal.recipes.measuring import as_score, labelled, measure
-from nopal.recipes.options import MAMLOptions
 from nopal.tasks import Categorical
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from typing import ClassVar
 
 import jax
 import numpy as np
 import pytest
+from jaxtyping import PRNGKeyArray
 
 from nopal import NopalError
 from nopal.encoders import ACAIOptions
+from nopal.learners import MAML
+from nopal.learners.learner import MetaLearner
 from nopal.recipes.baseline_options import (
     BaselineOptions,
     ClusterMatchingOptions,
@@ -18,20 +23,20 @@ from nopal.recipes.baseline_options import (
     MLPStoppedOnQueriesOptions,
     NearestNeighbourOptions,
 )
+from nopal.recipes.learner_options import FromScratchOptions, MAMLOptions, MetaLearnerOptions, ProtoNetOptions
 from nopal.recipes.options import (
     EncoderOptions,
     Experiment,
-    FromScratchOptions,
     LearnerOptions,
-    MAMLOptions,
     PartitionOptions,
-    ProtoNetOptions,
     TrainingOptions,
     check_positive,
     from_plain,
     to_plain,
 )
+from nopal.recipes.regularised_options import RegularisedOptions
 from nopal.tasks import Categorical
+from nopal.tasks.target import Target
 
 
 @pytest.mark.parametrize(
@@ -40,6 +45,22 @@ from nopal.tasks import Categorical
 )
 def test_learners_survive_json(options: LearnerOptions) -> None:
     assert from_plain(LearnerOptions, json.loads(json.dumps(to_plain(options)))) == options
+
+
+def test_options_made_elsewhere_are_known_as_soon_as_they_are_there() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class ShrunkOptions(MetaLearnerOptions):
+        method: ClassVar[str] = "shrunk"
+        title: ClassVar[str] = "shrunk"
+        learner: MetaLearnerOptions
+
+        def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> MetaLearner:
+            return self.learner.build(shape, target, key)
+
+    for options in (ShrunkOptions(MAMLOptions(filters=3)), RegularisedOptions(ShrunkOptions(ProtoNetOptions()))):
+        assert from_plain(Experiment, json.loads(json.dumps(to_plain(Experiment(options))))).learner == options
+    built = ShrunkOptions(MAMLOptions(filters=3)).build((8, 8, 1), Categorical(5), jax.random.key(0))
+    assert isinstance(built, MAML)
 
 
 def test_an_experiment_survives_json() -> None:

@@ -18,8 +18,9 @@ from nopal.loop import Moment
 from nopal.partitions import Partitions, from_labels
 from nopal.recipes import pipeline, watching
 from nopal.recipes.beginning import begin_run
+from nopal.recipes.learner_options import ProtoNetOptions
 from nopal.recipes.loading import key_of, keys, load, steps_done
-from nopal.recipes.options import EncoderOptions, PartitionOptions, ProtoNetOptions, TrainingOptions, to_plain
+from nopal.recipes.options import EncoderOptions, PartitionOptions, TrainingOptions, to_plain
 from nopal.recipes.pipeline import class_tasks, cluster, fit_encoder, meta_train
 from nopal.runs import Interrupted, RunFolder, check_writable, load_run
 

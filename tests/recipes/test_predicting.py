@@ -17,7 +17,8 @@ from nopal.cli import run
 from nopal.data.poses import PoseSet
 from nopal.learners.learner import Learner
 from nopal.recipes.beginning import begin_run
-from nopal.recipes.options import Experiment, ProtoNetOptions, TrainingOptions
+from nopal.recipes.learner_options import ProtoNetOptions
+from nopal.recipes.options import Experiment, TrainingOptions
 from nopal.recipes.predicting import predict_poses
 from nopal.recipes.recipe import Published, Recipe
 from nopal.recipes.regularised_options import CNPOptions, FeatureOptions, RegularisedOptions

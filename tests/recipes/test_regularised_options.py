@@ -24,7 +24,8 @@ from nopal.nets.bottleneck import Bottleneck
 from nopal.nets.chain import Chain
 from nopal.nets.mean_field import RandomWeights
 from nopal.nets.stochastic import Certain
-from nopal.recipes.options import MetaLearnerOptions, from_plain, to_plain
+from nopal.recipes.learner_options import MetaLearnerOptions
+from nopal.recipes.options import from_plain, to_plain
 from nopal.recipes.regularised_options import (
     ANPOptions,
     BayesByBackpropOptions,

@@ -13,8 +13,9 @@ from nopal.data.images import ImageSet, Splits
 from nopal.encoders import MetaLearned, load_encoder
 from nopal.partitions import Partitions
 from nopal.recipes.baseline_options import NearestNeighbourOptions
+from nopal.recipes.learner_options import MAMLOptions
 from nopal.recipes.loading import load
-from nopal.recipes.options import EncoderOptions, Experiment, MAMLOptions, PartitionOptions, TrainingOptions
+from nopal.recipes.options import EncoderOptions, Experiment, PartitionOptions, TrainingOptions
 from nopal.recipes.pipeline import cluster
 from nopal.recipes.recipe import Published, Recipe
 from nopal.recipes.rounds import encoder_at, first_round, run_rounds

@@ -21,14 +21,8 @@ from nopal.recipes.baseline_options import (
     NearestNeighbourOptions,
 )
 from nopal.recipes.given import given_encoder
-from nopal.recipes.options import (
-    EncoderOptions,
-    Experiment,
-    FromScratchOptions,
-    PartitionOptions,
-    ProtoNetOptions,
-    TrainingOptions,
-)
+from nopal.recipes.learner_options import FromScratchOptions, ProtoNetOptions
+from nopal.recipes.options import EncoderOptions, Experiment, PartitionOptions, TrainingOptions
 from nopal.recipes.recipe import Published, Recipe
 from nopal.recipes.running import RECIPES, annealed, find_recipe, prepare, run_recipe
 from nopal.recipes.sources import NAMED

@@ -18,14 +18,9 @@ from nopal.learners.protonet import ProtoNet
 from nopal.loop import Moment
 from nopal.recipes import pipeline, watching
 from nopal.recipes.baseline_options import NearestNeighbourOptions
+from nopal.recipes.learner_options import ProtoNetOptions
 from nopal.recipes.loading import load
-from nopal.recipes.options import (
-    EncoderOptions,
-    Experiment,
-    PartitionOptions,
-    ProtoNetOptions,
-    TrainingOptions,
-)
+from nopal.recipes.options import EncoderOptions, Experiment, PartitionOptions, TrainingOptions
 from nopal.recipes.recipe import Recipe
 from nopal.recipes.running import run_recipe
 from nopal.recipes.seeds import run_seeds

@@ -17,9 +17,11 @@ from nopal.evaluation import Scores, evaluate
 from nopal.learners import MAML
 from nopal.recipes import running, stepping
 from nopal.recipes.beginning import begin_run
+from nopal.recipes.learner_options import MAMLOptions, MetaLearnerOptions
 from nopal.recipes.measuring import EVALUATION_SEED
-from nopal.recipes.options import CNPOptions, Experiment, MAMLOptions, MetaLearnerOptions, TrainingOptions
+from nopal.recipes.options import Experiment, TrainingOptions
 from nopal.recipes.recipe import Recipe
+from nopal.recipes.regularised_options import CNPOptions
 from nopal.recipes.task_options import Classes, PoseTasks, SinusoidTasks, TaskOptions
 from nopal.runs import Checkpoints
 

@@ -21,9 +21,10 @@ from nopal.data.images import ImageSet, Splits
 from nopal.evaluation import evaluate
 from nopal.learners.learner import MetaLearner
 from nopal.learners.protonet import ProtoNet
+from nopal.recipes.learner_options import MAMLOptions
 from nopal.recipes.measuring import EVALUATION_SEED
 from nopal.recipes.metering import meter_run
-from nopal.recipes.options import Experiment, MAMLOptions, TrainingOptions, from_plain, to_plain
+from nopal.recipes.options import Experiment, TrainingOptions, from_plain, to_plain
 from nopal.recipes.recipe import Published, Recipe
 from nopal.recipes.running import RECIPES, find_recipe, find_recipes, held_back, run_recipe
 from nopal.recipes.seeds import run_seeds

@@ -12,7 +12,8 @@ from tyro.conf import arg
 from nopal.commands.arguments import LearnerChoice, Out, Processes, Run, Together
 from nopal.data.reading import UnreadableImage
 from nopal.errors import NopalError
-from nopal.recipes.options import EncoderOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
+from nopal.recipes.learner_options import ProtoNetOptions
+from nopal.recipes.options import EncoderOptions, PartitionOptions, TrainingOptions
 from nopal.terminal import console, say
 
 

@@ -12,7 +12,8 @@ from tyro.conf import arg
 
 from nopal.commands.arguments import LearnerChoice, Out, Processes, Run, Source, Together, parse_difficulty
 from nopal.errors import NopalError
-from nopal.recipes.options import EncoderOptions, PartitionOptions, ProtoNetOptions, TrainingOptions
+from nopal.recipes.learner_options import ProtoNetOptions
+from nopal.recipes.options import EncoderOptions, PartitionOptions, TrainingOptions
 from nopal.recipes.sources import Split
 from nopal.runs import check_named
 from nopal.terminal import console, say
@@ -46,11 +47,13 @@ def encode(
         resume: where the encoder is trained, go on from its last checkpoint
     """
     from nopal.data import save_arrays
+    from nopal.recipes.beginning import check_outside
     from nopal.recipes.encoding import fit_encoder
     from nopal.recipes.rounds import encoder_at
-    from nopal.recipes.sources import check_size, load_images, name_of
+    from nopal.recipes.sources import NAMED, check_size, load_images, name_of
 
     check_named(out, ".npz", source=Path(source))
+    check_outside(out, None if source in NAMED else Path(source))
     check_size(source, size)
     if by and encoder != EncoderOptions():
         raise NopalError(f"The encoder is that of {by}, so that other choices of one have no meaning; leave them out.")
@@ -169,8 +172,10 @@ def train(
         else Partitions.from_arrays(from_first(lambda: Partitions.load(partitions).as_arrays()))
     )
     made = {"images": name_of(source), "partitions": divided.made}
-    digest = digest_of(images.images)
-    run = begin_run(out, images.shape, learner, training, made=made, digest=digest, every=every, resume=resume)
+    digest, groups = digest_of(images.images), digest_of(divided.members, divided.starts)
+    run = begin_run(
+        out, images.shape, learner, training, made=made, digest=digest, groups=groups, every=every, resume=resume
+    )
     finished = is_finished(run)
     meta_train(run, class_tasks(run, images.images, divided))
     say(f"The learner{', which was finished already' if finished else ''}: {out}")

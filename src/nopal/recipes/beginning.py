@@ -6,15 +6,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import numpy as np
+from jaxtyping import Array
 
 from nopal.distributed import from_first
 from nopal.errors import NopalError
+from nopal.recipes.learner_options import MetaLearnerOptions
 from nopal.recipes.loading import keys
-from nopal.recipes.options import MetaLearnerOptions, PartitionOptions, TrainingOptions, check_positive, to_plain
+from nopal.recipes.options import PartitionOptions, TrainingOptions, check_positive, to_plain
 from nopal.recipes.task_options import Classes, TaskOptions
 from nopal.recipes.watching import refuse_fewer
 from nopal.runs import RunFolder, check_writable, open_run
@@ -32,16 +34,17 @@ def begin_run(
     tasks: TaskOptions = Classes(),
     made: dict[str, Any],
     digest: str | None = None,
+    groups: str | None = None,
     every: int = 100,
     resume: bool = False,
 ) -> RunFolder:
     """A run folder with everything that decides the result in `config.json`; `tasks` says what tasks are, `made` where
-    they come from; `digest` is that of images which are a person's own.
+    they come from; `digest` is that of images which are a person's own, `groups` that of their partitions or labels.
 
     `every` is the number of steps between checkpoints and log lines. With `resume`, the run that is there goes on,
     perhaps for more steps (unless they are annealed) and, as long as there are no partitions, with other options for
     those. Raises `NopalError` for a folder that is in use or can't be written, for options that make no learner, and
-    for other images than the run was begun with, before anything is written.
+    for other images or groups than the run was begun with, before anything is written.
     """
     check_positive(learner, "filters", "epsilon")
     check_positive(training, "tasks_per_step", "steps", "outer_rate", "clip", "weight_decay")
@@ -51,11 +54,13 @@ def begin_run(
     if resume:
         refuse_fewer(Path(path), training.steps)
         from_first(lambda: check_digest(Path(path), digest))
+        from_first(lambda: check_digest(Path(path), groups, "groups"))
     choices = {"learner": to_plain(learner), "training": to_plain(training)}
     if tasks != Classes():
         choices["tasks"] = to_plain(tasks)
-    config = choices | {"shape": shape, "made": made, "every": every} | ({"digest": digest} if digest else {})
-    may_differ = ["digest"]  # which was compared above
+    digests = {name: value for name, value in (("digest", digest), ("groups", groups)) if value}
+    config = choices | {"shape": shape, "made": made, "every": every} | digests
+    may_differ = ["digest", "groups"]  # which were compared above
     if not training.anneal:  # a stretched cosine would rise again
         may_differ.append("training.steps")
     if not (Path(path) / "partitions.npz").exists():
@@ -70,18 +75,22 @@ def check_beginning(path: Path, training: TrainingOptions, source: Path | None, 
 
     def check() -> None:
         check_writable(path / CONFIG)
-        if source and path.resolve().is_relative_to(source.expanduser().resolve()):
-            raise NopalError(
-                f"The run folder {path} would lie within {source}, where its own pictures would count as images; "
-                "choose a place outside."
-            )
+        check_outside(path, source)
         if not resume:
             refuse_used(path)
 
     from_first(check)
 
 
-def digest_of(*arrays: np.ndarray) -> str:
+def check_outside(path: Path, source: Path | None) -> None:
+    """Raises `NopalError` where what a run writes at `path` would lie among the images of the folder `source`."""
+    if source and path.resolve().is_relative_to(source.expanduser().resolve()):
+        raise NopalError(
+            f"{path} would lie within {source}, where its own pictures would count as images; choose a place outside."
+        )
+
+
+def digest_of(*arrays: np.ndarray | Array) -> str:
     """What tells these images (and labels), in this order, from others."""
     digest = hashlib.blake2b(digest_size=8)
     for array in arrays:
@@ -89,12 +98,13 @@ def digest_of(*arrays: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def check_digest(path: Path, digest: str | None) -> None:
-    """Raises `NopalError` where there is a run in `path` that was begun with other images; one begun before their
-    digest was written down is let through."""
-    begun = read_json(path / CONFIG).get("digest") if (path / CONFIG).exists() else None
+def check_digest(path: Path, digest: str | None, name: Literal["digest", "groups"] = "digest") -> None:
+    """Raises `NopalError` where there is a run in `path` that was begun with other images or groups of them; one begun
+    before their digest was written down is let through."""
+    begun = read_json(path / CONFIG).get(name) if (path / CONFIG).exists() else None
     if begun and digest and begun != digest:
+        what = "images" if name == "digest" else "partitions or labels"
         raise NopalError(
-            f"The run in {path} was begun with other images than these; give those that it was begun with, none added, "
+            f"The run in {path} was begun with other {what} than these; give those that it was begun with, none added, "
             "taken away or changed."
         )

@@ -12,15 +12,8 @@ from nopal.recipes.baseline_options import (
     MLPStoppedOnQueriesOptions,
     NearestNeighbourOptions,
 )
-from nopal.recipes.options import (
-    EncoderOptions,
-    Experiment,
-    FromScratchOptions,
-    MAMLOptions,
-    PartitionOptions,
-    ProtoNetOptions,
-    TrainingOptions,
-)
+from nopal.recipes.learner_options import FromScratchOptions, MAMLOptions, ProtoNetOptions
+from nopal.recipes.options import EncoderOptions, Experiment, PartitionOptions, TrainingOptions
 from nopal.recipes.recipe import Budget, Difficulty, Published, Recipe
 
 # The published choices that differ from this library's defaults: class-summed loss (a rate of 0.05 acts as 1.0 at 20

@@ -21,16 +21,9 @@ from nopal.learners.learner import Learner
 from nopal.learners.nearest_neighbour import NearestNeighbour
 from nopal.partitions import Partitions, from_labels
 from nopal.recipes.beginning import begin_run
+from nopal.recipes.learner_options import MAMLOptions, MetaLearnerOptions, ProtoNetOptions
 from nopal.recipes.measuring import EVALUATION_SEED, TEST_QUERIES, as_score, labelled, measure
-from nopal.recipes.options import (
-    EncoderOptions,
-    MAMLOptions,
-    MetaLearnerOptions,
-    PartitionOptions,
-    ProtoNetOptions,
-    TrainingOptions,
-    to_plain,
-)
+from nopal.recipes.options import EncoderOptions, PartitionOptions, TrainingOptions, to_plain
 from nopal.recipes.pipeline import class_tasks, cluster, fit_encoder, meta_train
 from nopal.report import (
     Picture,

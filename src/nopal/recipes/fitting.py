@@ -13,7 +13,8 @@ from nopal.encoders import MetaLearned
 from nopal.errors import NopalError
 from nopal.learners.learner import MetaLearner
 from nopal.recipes.beginning import begin_run, check_beginning, digest_of
-from nopal.recipes.options import EncoderOptions, MetaLearnerOptions, PartitionOptions, TrainingOptions, to_plain
+from nopal.recipes.learner_options import MetaLearnerOptions
+from nopal.recipes.options import EncoderOptions, PartitionOptions, TrainingOptions, to_plain
 from nopal.recipes.pipeline import class_tasks, is_finished, make_partitions, meta_train
 from nopal.recipes.rounds import check_rounds, meta_learned_encoder, round_folder
 from nopal.recipes.sources import name_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ from jaxtyping import PRNGKeyArray
 
 from nopal.learners.angular_ridge import AngularRidge
 from nopal.learners.from_scratch import FromScratch
+from nopal.learners.learner import MetaLearner
 from nopal.learners.maml import MAML, Rates, Reduction
 from nopal.learners.protonet import ProtoNet
 from nopal.learners.ridge import Ridge, RidgeLearner
@@ -19,6 +21,22 @@ from nopal.nets.normalisation import Statistics
 from nopal.recipes.task_options import LATER
 from nopal.tasks.circle import VonMises
 from nopal.tasks.target import Target
+
+
+class MetaLearnerOptions(abc.ABC):
+    """The choices of one kind of meta-learner, a frozen dataclass. Each subclass is known to runs, records and recipes
+    by its `method` from its import on."""
+
+    method: ClassVar[str]
+
+    @property
+    @abc.abstractmethod
+    def title(self) -> str:
+        """What tables call it."""
+
+    @abc.abstractmethod
+    def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> MetaLearner:
+        """A learner with fresh weights for inputs of `shape`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +78,7 @@ class NetworkOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class MAMLOptions(NetworkOptions):
+class MAMLOptions(NetworkOptions, MetaLearnerOptions):
     """Model-agnostic meta-learning: a few gradient steps on the support set from meta-trained weights."""
 
     method: ClassVar[str] = "maml"
@@ -87,7 +105,6 @@ class MAMLOptions(NetworkOptions):
     """repeat the passes of inner steps, so that memory hardly grows with them; otherwise everything is kept"""
 
     def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> MAML:
-        """A learner with fresh weights for inputs of `shape`."""
         network = self.network(shape, target.width, key, self.head_deviation)
         return MAML(
             network,
@@ -104,7 +121,7 @@ class MAMLOptions(NetworkOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class ProtoNetOptions(NetworkOptions):
+class ProtoNetOptions(NetworkOptions, MetaLearnerOptions):
     """Prototypical networks: the nearest class mean in a meta-trained embedding."""
 
     method: ClassVar[str] = "protonet"
@@ -120,12 +137,12 @@ class ProtoNetOptions(NetworkOptions):
     (transductive)"""
 
     def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> ProtoNet:
-        """A learner with fresh weights for inputs of `shape`; any number of classes will do."""
+        """Any number of classes will do."""
         return ProtoNet(self.network(shape, None, key), statistics=self.statistics)
 
 
 @dataclasses.dataclass(frozen=True)
-class RidgeOptions(NetworkOptions):
+class RidgeOptions(NetworkOptions, MetaLearnerOptions):
     """Ridge regression, in closed form, on a meta-trained embedding."""
 
     method: ClassVar[str] = "ridge"
@@ -141,7 +158,6 @@ class RidgeOptions(NetworkOptions):
     (transductive)"""
 
     def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> RidgeLearner:
-        """A learner with fresh weights for inputs of `shape`."""
         network = self.network(shape, None, key)
         if isinstance(target, VonMises):
             return AngularRidge(network, target, penalty=self.penalty, statistics=self.statistics)

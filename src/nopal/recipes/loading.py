@@ -9,9 +9,11 @@ import jax
 import optax
 from jaxtyping import PRNGKeyArray
 
+import nopal.recipes.regularised_options  # noqa: F401  (so that runs of its learners are known)
 from nopal.errors import NopalError
 from nopal.learners.learner import MetaLearner
-from nopal.recipes.options import MetaLearnerOptions, TrainingOptions, from_plain
+from nopal.recipes.learner_options import MetaLearnerOptions
+from nopal.recipes.options import TrainingOptions, from_plain
 from nopal.recipes.task_options import Classes, TaskOptions
 from nopal.runs import Checkpoints, RunFolder, load_run
 from nopal.training import initial_state, make_optimiser

@@ -4,8 +4,8 @@ recipe fixes."""
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from nopal.encoders.acai import ACAIOptions
@@ -14,19 +14,7 @@ from nopal.encoders.classifier import ClassifierOptions
 from nopal.errors import NopalError
 from nopal.partitions.hyperplanes import Unit
 from nopal.recipes.baseline_options import BaselineOptions, FineTunedEncoderOptions
-from nopal.recipes.learner_options import FromScratchOptions, MAMLOptions, ProtoNetOptions, RidgeOptions
-from nopal.recipes.regularised_options import (
-    ANPOptions,
-    BayesByBackpropOptions,
-    CNPOptions,
-    CrossValidatedOptions,
-    FineTuningOptions,
-    MirroredOptions,
-    NPOptions,
-    RegularisedOptions,
-    TAMLOptions,
-    WholeMAMLOptions,
-)
+from nopal.recipes.learner_options import FromScratchOptions, MetaLearnerOptions
 from nopal.recipes.task_options import LATER, Classes, TaskOptions
 from nopal.training import Decay
 
@@ -103,21 +91,6 @@ class PartitionOptions:
         return dataclasses.replace(self, clusters=many if self.clusters is None else self.clusters)
 
 
-MetaLearnerOptions = (
-    MAMLOptions
-    | ProtoNetOptions
-    | RidgeOptions
-    | WholeMAMLOptions
-    | TAMLOptions
-    | FineTuningOptions
-    | CNPOptions
-    | NPOptions
-    | ANPOptions
-    | RegularisedOptions
-    | BayesByBackpropOptions
-    | MirroredOptions
-    | CrossValidatedOptions
-)
 LearnerOptions = MetaLearnerOptions | FromScratchOptions | BaselineOptions | FineTunedEncoderOptions
 
 
@@ -192,14 +165,13 @@ def from_plain(kind: Any, plain: Any) -> Any:
     """The inverse of `to_plain`; raises `NopalError` for a field that this Nopal doesn't know."""
     if plain is None:
         return None
-    if isinstance(kind, types.UnionType):
-        options = {
-            getattr(member, "method", None): member for member in typing.get_args(kind) if member is not type(None)
-        }
+    kinds = [member for member in typing.get_args(kind) or (kind,) if member is not type(None)]
+    if methods := {member.method: member for member in _with_subclasses(kinds) if "method" in vars(member)}:
         method = plain.get("method")
-        if method not in options:
-            raise NopalError(f"The method is {method!r}; this Nopal has {', '.join(map(str, options))}.")
-        return from_plain(options[method], plain)
+        if method not in methods:
+            raise NopalError(f"The method is {method!r}; this Nopal has {', '.join(methods)}.")
+        kinds = [methods[method]]
+    (kind,) = kinds
     hints = typing.get_type_hints(kind)
     known = {field.name for field in dataclasses.fields(kind)}
     values = {}
@@ -211,3 +183,9 @@ def from_plain(kind: Any, plain: Any) -> Any:
         nested = isinstance(value, dict)
         values[name] = from_plain(hints[name], value) if nested else tuple(value) if isinstance(value, list) else value
     return kind(**values)
+
+
+def _with_subclasses(kinds: Iterable[type]) -> Iterator[Any]:
+    for kind in kinds:
+        yield kind
+        yield from _with_subclasses(kind.__subclasses__())

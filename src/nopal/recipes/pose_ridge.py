@@ -7,8 +7,7 @@ import dataclasses
 import math
 
 from nopal.data.poses.meshes import Warp
-from nopal.recipes.learner_options import RidgeOptions
-from nopal.recipes.options import MetaLearnerOptions
+from nopal.recipes.learner_options import MetaLearnerOptions, RidgeOptions
 from nopal.recipes.poses import AS_PUBLISHED, CIRCULAR, row
 from nopal.recipes.recipe import Recipe
 from nopal.recipes.regularised_options import (

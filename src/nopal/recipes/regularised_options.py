@@ -16,7 +16,6 @@ from nopal.learners.bayes_by_backprop import BayesByBackprop
 from nopal.learners.conditional_neural_process import ConditionalNeuralProcess, OverQueries
 from nopal.learners.cross_validated import CrossValidated
 from nopal.learners.fine_tuning import FineTuning
-from nopal.learners.learner import MetaLearner
 from nopal.learners.meta_regularisation import Draws, MetaRegularised, Of
 from nopal.learners.mirrored import Mirrored
 from nopal.learners.neural_process import NeuralProcess
@@ -28,7 +27,7 @@ from nopal.nets.mean_field import MeanField
 from nopal.nets.mlp import MLP
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Statistics
-from nopal.recipes.learner_options import MAMLOptions, NetworkOptions, RidgeOptions
+from nopal.recipes.learner_options import MAMLOptions, MetaLearnerOptions, NetworkOptions
 from nopal.recipes.task_options import LATER
 from nopal.tasks.target import Target
 
@@ -111,7 +110,7 @@ class TAMLOptions(MAMLOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class FineTuningOptions(EncodedNetworkOptions):
+class FineTuningOptions(EncodedNetworkOptions, MetaLearnerOptions):
     """One model of all tasks, then gradient descent on a support set."""
 
     method: ClassVar[str] = "fine_tuning"
@@ -128,7 +127,7 @@ class FineTuningOptions(EncodedNetworkOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class CNPOptions:
+class CNPOptions(MetaLearnerOptions):
     """Conditional neural process."""
 
     method: ClassVar[str] = "cnp"
@@ -146,7 +145,7 @@ class CNPOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class NPOptions:
+class NPOptions(MetaLearnerOptions):
     """Neural process."""
 
     method: ClassVar[str] = "np"
@@ -162,7 +161,7 @@ class NPOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class ANPOptions:
+class ANPOptions(MetaLearnerOptions):
     """Attentive neural process."""
 
     method: ClassVar[str] = "anp"
@@ -179,11 +178,11 @@ class ANPOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class RegularisedOptions:
+class RegularisedOptions(MetaLearnerOptions):
     """A learner on features that an encoder makes, which is not adapted and may be regularised."""
 
     method: ClassVar[str] = "meta_regularised"
-    learner: MAMLOptions | RidgeOptions | CNPOptions | NPOptions | ANPOptions = CNPOptions()
+    learner: MetaLearnerOptions = CNPOptions()
     encoder: FeatureOptions = FeatureOptions()
     noise: Noise = "weights"
     """what is drawn: nothing, the encoder's weights (W), or what it makes of an input (A)"""
@@ -224,11 +223,11 @@ class RegularisedOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class BayesByBackpropOptions:
+class BayesByBackpropOptions(MetaLearnerOptions):
     """Any of these learners, all of whose weights are drawn."""
 
     method: ClassVar[str] = "bayes_by_backprop"
-    learner: RegularisedOptions | MAMLOptions | WholeMAMLOptions | CNPOptions = RegularisedOptions(noise="none")
+    learner: MetaLearnerOptions = RegularisedOptions(noise="none")
     beta: float = 1e-3
     scale: float = 0.05
     samples: int = 0
@@ -238,16 +237,16 @@ class BayesByBackpropOptions:
         return f"{self.learner.title} with all weights drawn"
 
     def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> BayesByBackprop:
-        learner: MetaLearner = self.learner.build(shape, target, key)
+        learner = self.learner.build(shape, target, key)
         return BayesByBackprop(learner, beta=self.beta, scale=self.scale, samples=self.samples)
 
 
 @dataclasses.dataclass(frozen=True)
-class MirroredOptions:
+class MirroredOptions(MetaLearnerOptions):
     """Any of these learners of angles, which sees each view's mirror image, too."""
 
     method: ClassVar[str] = "mirrored"
-    learner: RegularisedOptions | MAMLOptions | WholeMAMLOptions = RegularisedOptions(noise="none")
+    learner: MetaLearnerOptions = RegularisedOptions(noise="none")
     axis: float = 0.5
     """where the mirror stands, as a share of an image's width"""
 
@@ -260,11 +259,11 @@ class MirroredOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class CrossValidatedOptions:
+class CrossValidatedOptions(MetaLearnerOptions):
     """Any of these learners of angles, whose predictions are as uncertain as its errors on left-out examples."""
 
     method: ClassVar[str] = "cross_validated"
-    learner: RegularisedOptions | MAMLOptions | WholeMAMLOptions | MirroredOptions = RegularisedOptions(noise="none")
+    learner: MetaLearnerOptions = RegularisedOptions(noise="none")
     folds: int = 5
     """at most so many parts of the support set are left out, one after the other"""
 

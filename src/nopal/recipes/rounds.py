@@ -17,8 +17,8 @@ from nopal.encoders import Encoder, MetaLearned, load_encoder
 from nopal.errors import NopalError
 from nopal.learners.learner import NormalisingLearner
 from nopal.recipes.given import given_encoder
+from nopal.recipes.learner_options import MetaLearnerOptions
 from nopal.recipes.loading import load
-from nopal.recipes.options import MetaLearnerOptions
 from nopal.recipes.recipe import Budget, Recipe
 from nopal.recipes.running import run_recipe
 from nopal.recipes.sources import load_splits

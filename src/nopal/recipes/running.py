@@ -22,9 +22,10 @@ from nopal.recipes.baselines import Chosen
 from nopal.recipes.beginning import begin_run
 from nopal.recipes.encoding import fit_encoder, is_trained
 from nopal.recipes.given import check_origin, given_encoder
+from nopal.recipes.learner_options import FromScratchOptions
 from nopal.recipes.loading import key_of
 from nopal.recipes.measuring import EVALUATION_SEED, METER_TASKS, TasksAt, as_score, labelled, measure
-from nopal.recipes.options import EncoderOptions, Experiment, FromScratchOptions, to_plain
+from nopal.recipes.options import EncoderOptions, Experiment, to_plain
 from nopal.recipes.pipeline import meta_train
 from nopal.recipes.predicting import PICTURE, draw_predictions
 from nopal.recipes.recipe import Budget, Difficulty, Recipe, name_of_difficulty

@@ -17,7 +17,7 @@ from nopal.learners.learner import MetaLearner
 from nopal.loop import Moment
 from nopal.recipes.beginning import begin_run
 from nopal.recipes.given import given_encoder
-from nopal.recipes.options import MetaLearnerOptions
+from nopal.recipes.learner_options import MetaLearnerOptions
 from nopal.recipes.pipeline import Training, undone_if_refused
 from nopal.recipes.recipe import Budget, Recipe
 from nopal.recipes.running import check_tests, judge, open_recipe, origin, show_predictions

@@ -11,8 +11,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from nopal.recipes.learner_options import MAMLOptions
-from nopal.recipes.options import Experiment, MetaLearnerOptions, TrainingOptions
+from nopal.recipes.learner_options import MAMLOptions, MetaLearnerOptions
+from nopal.recipes.options import Experiment, TrainingOptions
 from nopal.recipes.recipe import Budget, Difficulty, Published, Recipe
 from nopal.recipes.regularised_options import CNPOptions, FeatureOptions, RegularisedOptions, scale_of
 from nopal.recipes.task_options import SinusoidTasks
