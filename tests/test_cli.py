@@ -196,7 +196,7 @@ def test_an_encoder_is_trained_and_trained_further(here: Path) -> None:
 KILLED = """
 import os, signal, sys
 from nopal.cli import run
-from nopal.recipes import watching
+from nopal.stages import watching
 
 class Killer(watching.Progress):
     def __call__(self, moment):
@@ -319,7 +319,7 @@ def test_exit_status(error: BaseException, monkeypatch: pytest.MonkeyPatch, caps
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("nopal.recipes.table.results_table", fail)
+    monkeypatch.setattr("nopal.stages.table.results_table", fail)
     interrupted = error is KeyboardInterrupt
     assert go("table") == (130 if interrupted else 2)
     assert capsys.readouterr().err == f"nopal: {'Stopped; what was written stays.' if interrupted else 'Two words.'}\n"

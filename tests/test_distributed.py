@@ -27,7 +27,7 @@ OPTIONS = (
 COMMAND = """
 import os, sys
 import jax
-from nopal.recipes import watching
+from nopal.stages import watching
 
 class Trouble(watching.NaNGuard):
     def __call__(self, moment):

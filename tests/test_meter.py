@@ -13,8 +13,8 @@ from nopal.learners.learner import Learner, MetaLearner
 from nopal.learners.nearest_neighbour import NearestNeighbour
 from nopal.loop import Moment
 from nopal.meter import read_meter
-from nopal.recipes.trials import Trial
 from nopal.runs import MetricsLog
+from nopal.stages.trials import Trial
 from nopal.tasks import Categorical, Episode, Examples, Gaussian
 from nopal.training import TrainState
 

@@ -5,8 +5,8 @@ from nopal.errors import NopalError
 from nopal.evaluation import Scores, evaluate
 from nopal.meter import read_meter
 from nopal.prediction import predict
-from nopal.recipes.loading import load
 from nopal.seeds import train_seeds
+from nopal.stages.loading import load
 from nopal.training import calibrate, train
 from nopal.tuning import tune
 

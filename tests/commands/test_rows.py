@@ -10,8 +10,8 @@ import pytest
 from nopal.cli import run
 from nopal.commands.rows import steps_text
 from nopal.commands.stages import encode
-from nopal.recipes.running import RECIPES
-from nopal.recipes.sources import NAMED
+from nopal.recipes.catalogue import RECIPES
+from nopal.stages.sources import NAMED
 from nopal.terminal import console
 
 

@@ -11,8 +11,8 @@ from nopal import NopalError
 from nopal.commands.stages import encode, train
 from nopal.data import save_arrays
 from nopal.data.images import ImageSet
-from nopal.recipes.learner_options import ProtoNetOptions
-from nopal.recipes.options import TrainingOptions
+from nopal.options.experiment import TrainingOptions
+from nopal.options.learners import ProtoNetOptions
 
 LEARNER = ProtoNetOptions(filters=4, downsample="stride")
 TRAINING = TrainingOptions(way=2, query=1, tasks_per_step=1, steps=2)

@@ -11,7 +11,7 @@ from nopal.errors import NopalError
 from nopal.learners.angular_ridge import AngularRidge, with_intercept
 from nopal.learners.ridge import Ridge
 from nopal.nets.network import Network
-from nopal.recipes.learner_options import RidgeOptions
+from nopal.options.learners import RidgeOptions
 from nopal.tasks.circle import Circular, VonMises
 from nopal.tasks.episode import Episode, Examples
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from nopal.recipes.options import to_plain
-from nopal.recipes.running import find_recipe
+from nopal.options.experiment import to_plain
+from nopal.recipes.catalogue import find_recipe
 from nopal.report.ablation import ablation_table, difference_text, read_choices
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 from tyro.conf import arg, subcommand
 
 from nopal.errors import NopalError
-from nopal.recipes.learner_options import MAMLOptions, ProtoNetOptions, RidgeOptions
+from nopal.options.learners import MAMLOptions, ProtoNetOptions, RidgeOptions
 from nopal.terminal import console
 
 LearnerChoice = (

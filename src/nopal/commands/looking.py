@@ -29,7 +29,7 @@ def meter(
         partitions: the file of `nopal partition` that it was trained on, or the word labels; the run's own by default
         episodes: tasks
     """
-    from nopal.recipes.metering import meter_run
+    from nopal.stages.metering import meter_run
 
     meter_run(run, source, partitions, episodes, console)
 
@@ -55,7 +55,7 @@ def steps(
         episodes: test tasks
         out: the picture to write, .svg or .png
     """
-    from nopal.recipes.stepping import step_runs
+    from nopal.stages.stepping import step_runs
 
     difficulty = None if at is None else parse_difficulty(at, points=True)
     step_runs(runs, steps, difficulty, source, episodes, out, console)

@@ -38,7 +38,7 @@ def render(
         processes: how many work at once; 0 for one on each core
         pickle: write train_data.pkl and val_data.pkl of the original code beside OUT, too
     """
-    from nopal.recipes.pose_data import render_file
+    from nopal.stages.pose_data import render_file
 
     render_file(models, out, options, scene, processes=processes, pickle=pickle)
 
@@ -51,7 +51,7 @@ def show(poses: Annotated[Path, arg(metavar="POSES")], out: Out, /) -> None:
         out: the picture to write, .png
     """
     from nopal.data.poses import load_poses
-    from nopal.recipes.pose_data import write_sheet
+    from nopal.stages.pose_data import write_sheet
 
     check_named(out, ".png", source=poses)
     say(f"The contact sheet: {write_sheet(load_poses(poses), out)}")
@@ -76,7 +76,7 @@ def predict(
         objects: how many have a row of views; the errors are those of all
         split: which objects; by default those that the run is judged on
     """
-    from nopal.recipes.drawing import predict_run
+    from nopal.stages.drawing import predict_run
 
     say(f"The predictions: {predict_run(run, data, out, objects, split)}")
 

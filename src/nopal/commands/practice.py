@@ -12,8 +12,8 @@ from tyro.conf import arg
 from nopal.commands.arguments import LearnerChoice, Out, Processes, Run, Together
 from nopal.data.reading import UnreadableImage
 from nopal.errors import NopalError
-from nopal.recipes.learner_options import ProtoNetOptions
-from nopal.recipes.options import EncoderOptions, PartitionOptions, TrainingOptions
+from nopal.options.experiment import EncoderOptions, PartitionOptions, TrainingOptions
+from nopal.options.learners import ProtoNetOptions
 from nopal.terminal import console, say
 
 
@@ -30,7 +30,7 @@ def demo(
         episodes: test tasks for each number
         speed: divides the numbers of training steps, for a quicker look
     """
-    from nopal.recipes.demo import run_demo
+    from nopal.stages.demo import run_demo
 
     page = run_demo(out, seed=seed, resume=resume, episodes=episodes, speed=speed, console=console)
     say(f"The report: {page}")
@@ -70,8 +70,8 @@ def fit(
         together: several processes
     """
     together.join()
-    from nopal.recipes.fitting import fit_folder
-    from nopal.recipes.rounds import round_folder
+    from nopal.stages.fitting import fit_folder
+    from nopal.stages.rounds import round_folder
 
     with _offering_to_skip():
         fit_folder(folder, out, size, encoder, partitions, learner, training, skip_unreadable, resume, console, rounds)
@@ -100,8 +100,8 @@ def predict(
     """
     from nopal.prediction import load_queries, load_support
     from nopal.prediction import predict as classify
-    from nopal.recipes.loading import image_shape, load
     from nopal.runs import check_writable
+    from nopal.stages.loading import image_shape, load
 
     check_writable(out)
     learner = load(run)

@@ -18,7 +18,7 @@ from nopal.terminal import console, say
 def recipes() -> None:
     """List the published rows that can be run by name, with their published numbers, and the sweeps over some of
     them."""
-    from nopal.recipes.running import RECIPES
+    from nopal.recipes.catalogue import RECIPES
 
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
     table.add_column("name, learner, steps (demo, hour, published)", no_wrap=True)
@@ -93,13 +93,14 @@ def run_recipe(
         resume: go on with an interrupted run
         together: several processes
     """
-    from nopal.recipes import running
-    from nopal.recipes.rounds import run_rounds
-    from nopal.recipes.seeds import run_seeds
+    from nopal.recipes.catalogue import annealed, find_recipes, held_back
+    from nopal.stages import running
+    from nopal.stages.rounds import run_rounds
+    from nopal.stages.seeds import run_seeds
 
     if seeds < 1:
         raise NopalError(f"The number of seeds is {seeds}; expected at least 1.")
-    recipes = running.find_recipes(name)
+    recipes = find_recipes(name)
     if rounds != 1 and (seeds > 1 or len(recipes) > 1):
         raise NopalError(f"{rounds} rounds were asked for with {seeds} seeds; run one seed of one recipe at a time.")
     together.join()
@@ -116,8 +117,8 @@ def run_recipe(
         alone = out if len(recipes) == 1 else None
         base = alone or (out or Path("runs")) / f"{recipe.name}-{budget}"
         folders = {number: Path(f"{base}-{number}") for number in range(seed, seed + seeds)}
-        recipe = running.held_back(recipe) if validation else recipe
-        recipe = running.annealed(recipe) if anneal else recipe
+        recipe = held_back(recipe) if validation else recipe
+        recipe = annealed(recipe) if anneal else recipe
         if rounds != 1:
             folder = out or Path(f"{base}-{seed}-rounds")
             records = run_rounds(recipe, budget, folder, results, rounds=rounds, seed=seed, **options)
@@ -143,7 +144,7 @@ def table(
         out: the Markdown page of all data sets to write, with pictures beside it; where no data set is named, nothing
             is printed then
     """
-    from nopal.recipes.table import results_table
+    from nopal.stages.table import results_table
 
     if out:
         results_table(None, results, out)

@@ -12,10 +12,10 @@ from tyro.conf import arg
 
 from nopal.commands.arguments import LearnerChoice, Out, Processes, Run, Source, Together, parse_difficulty
 from nopal.errors import NopalError
-from nopal.recipes.learner_options import ProtoNetOptions
-from nopal.recipes.options import EncoderOptions, PartitionOptions, TrainingOptions
-from nopal.recipes.sources import Split
+from nopal.options.experiment import EncoderOptions, PartitionOptions, TrainingOptions
+from nopal.options.learners import ProtoNetOptions
 from nopal.runs import check_named
+from nopal.stages.sources import Split
 from nopal.terminal import console, say
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ def encode(
         resume: where the encoder is trained, go on from its last checkpoint
     """
     from nopal.data import save_arrays
-    from nopal.recipes.beginning import check_outside
-    from nopal.recipes.encoding import fit_encoder
-    from nopal.recipes.rounds import encoder_at
-    from nopal.recipes.sources import NAMED, check_size, load_images, name_of
+    from nopal.stages.beginning import check_outside
+    from nopal.stages.encoding import fit_encoder
+    from nopal.stages.rounds import encoder_at
+    from nopal.stages.sources import NAMED, check_size, load_images, name_of
 
     check_named(out, ".npz", source=Path(source))
     check_outside(out, None if source in NAMED else Path(source))
@@ -87,9 +87,9 @@ def partition(
     """
     from nopal.data import load_vectors
     from nopal.partitions import summarise
-    from nopal.recipes.clusters import write_clusters
-    from nopal.recipes.pipeline import cluster
-    from nopal.recipes.sources import load_labels
+    from nopal.stages.clusters import write_clusters
+    from nopal.stages.pipeline import cluster
+    from nopal.stages.sources import load_labels
 
     check_named(out, ".npz", source=vectors)
     if report:
@@ -158,9 +158,9 @@ def train(
     together.join()
     from nopal.distributed import from_first
     from nopal.partitions import Partitions, from_labels
-    from nopal.recipes.beginning import begin_run, check_beginning, digest_of
-    from nopal.recipes.pipeline import class_tasks, is_finished, meta_train
-    from nopal.recipes.sources import NAMED, check_size, load_images, name_of
+    from nopal.stages.beginning import begin_run, check_beginning, digest_of
+    from nopal.stages.pipeline import class_tasks, is_finished, meta_train
+    from nopal.stages.sources import NAMED, check_size, load_images, name_of
 
     check_size(source, size)
     check_beginning(out, training, None if source in NAMED else Path(source), resume)
@@ -209,7 +209,7 @@ def evaluate(
             name, its validation part
         out: folder for the record (JSON) and the scores (CSV); the run folder by default
     """
-    from nopal.recipes.judging import judge_run
+    from nopal.stages.judging import judge_run
 
     judge_run(
         run,
@@ -232,7 +232,7 @@ def report(runs: Annotated[tuple[Path, ...], arg(metavar="RUN...")], /, *, out: 
         runs: run folders, also of encoders
         out: the page to write
     """
-    from nopal.recipes.judging import write_report
+    from nopal.stages.judging import write_report
 
     write_report(runs, out)
     say(f"The report: {out}")

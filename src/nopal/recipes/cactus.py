@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import dataclasses
 
-from nopal.recipes.baseline_options import (
+from nopal.options.baselines import (
     ClusterMatchingOptions,
     LogisticOptions,
     MLPHeadOptions,
     MLPStoppedOnQueriesOptions,
     NearestNeighbourOptions,
 )
-from nopal.recipes.learner_options import FromScratchOptions, MAMLOptions, ProtoNetOptions
-from nopal.recipes.options import EncoderOptions, Experiment, PartitionOptions, TrainingOptions
+from nopal.options.experiment import EncoderOptions, Experiment, PartitionOptions, TrainingOptions
+from nopal.options.learners import FromScratchOptions, MAMLOptions, ProtoNetOptions
 from nopal.recipes.recipe import Budget, Difficulty, Published, Recipe
 
 # The published choices that differ from this library's defaults: class-summed loss (a rate of 0.05 acts as 1.0 at 20

@@ -7,14 +7,13 @@ from __future__ import annotations
 import dataclasses
 
 from nopal.encoders import ClassifierOptions
-from nopal.recipes.baseline_options import FineTunedEncoderOptions, NearestNeighbourOptions
-from nopal.recipes.learner_options import MAMLOptions, ProtoNetOptions, RidgeOptions
-from nopal.recipes.options import EncoderOptions, Experiment, LearnerOptions, TrainingOptions
+from nopal.options.baselines import FineTunedEncoderOptions, NearestNeighbourOptions
+from nopal.options.experiment import EncoderOptions, Experiment, LearnerOptions, TrainingOptions
+from nopal.options.learners import MAMLOptions, ProtoNetOptions, RidgeOptions
+from nopal.options.regularised import FeatureOptions, RegularisedOptions, TAMLOptions
+from nopal.options.tasks import Classes
 from nopal.recipes.recipe import Budget, Published, Recipe, Sweep
-from nopal.recipes.regularised_options import FeatureOptions, RegularisedOptions, TAMLOptions
-from nopal.recipes.task_options import Classes
 
-BUDGETS: dict[Budget, int] = {"demo": 50, "hour": 2_000}
 CLOSED = "not in the paper: its predictions come from the support set alone, so there is nothing to memorise"
 CLASSIFIER = "{}a classifier of all training classes; its file, by --encoder, serves these rows at both shots"
 FIXED = "not in the paper: the same tasks with the same labels for ever, not mutually exclusive (Rajendran et al. 2020)"
@@ -61,6 +60,8 @@ class Table:
     classifier: ClassifierOptions
     classifier_budgets: dict[Budget, int]
     tuned: FineTunedEncoderOptions
+    hours: tuple[int, int]
+    """steps of an hour on two cores: where a whole network is meta-trained, and where the adapted part is small"""
     mr_note: str = MR_NOTE
 
     def row(
@@ -91,7 +92,7 @@ class Table:
             experiment,
             (at,),
             {at: published} if published else {},
-            {} if encoder else BUDGETS,
+            {} if encoder else {"demo": 50, "hour": self.hours[isinstance(learner, RegularisedOptions)]},
             self.classifier_budgets if encoder and encoder.training else {},
             note=note,
             steps_published=False,
@@ -186,6 +187,7 @@ def omniglot(shot: int) -> Table:
         classifier_budgets={"demo": 100, "hour": 5_000},
         # The best of five on the held-back classes, from a classifier of 300 steps: nothing is held back of this data.
         tuned=FineTunedEncoderOptions(rates=(0.2,), steps=(20,)),
+        hours=(2_000, 7_000) if shot == 1 else (400, 1_400),
     )
 
 
@@ -210,6 +212,7 @@ def mini_imagenet(shot: int) -> Table:
         classifier=ClassifierOptions(steps=30_000),
         classifier_budgets={"demo": 20, "hour": 2_000},
         tuned=FineTunedEncoderOptions(rates=(0.01, 0.05)),
+        hours=(2_000, 30_000) if shot == 1 else (400, 7_000),
         mr_note=f"{MR_NOTE}; at 1 shot the row of 18,000 steps has beta 1e-6, the other 1e-5",
     )
 

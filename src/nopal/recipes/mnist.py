@@ -5,8 +5,8 @@ examples."""
 from __future__ import annotations
 
 from nopal.encoders import acai, bigan
+from nopal.options.experiment import EncoderOptions
 from nopal.recipes.cactus import Table
-from nopal.recipes.options import EncoderOptions
 
 TABLE = Table("mnist", way=10, clusters=10, difficulties=((10, 1), (10, 5), (10, 10)), published={})
 

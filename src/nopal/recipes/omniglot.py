@@ -6,8 +6,8 @@ from __future__ import annotations
 import dataclasses
 
 from nopal.encoders import acai, bigan
+from nopal.options.experiment import EncoderOptions, Experiment
 from nopal.recipes.cactus import MAML, NEIGHBOURS, Table
-from nopal.recipes.options import EncoderOptions, Experiment
 from nopal.recipes.published import OMNIGLOT
 
 RAW = EncoderOptions("raw")

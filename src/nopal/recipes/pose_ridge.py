@@ -7,17 +7,17 @@ import dataclasses
 import math
 
 from nopal.data.poses.meshes import Warp
-from nopal.recipes.learner_options import MetaLearnerOptions, RidgeOptions
-from nopal.recipes.poses import AS_PUBLISHED, CIRCULAR, row
-from nopal.recipes.recipe import Recipe
-from nopal.recipes.regularised_options import (
+from nopal.options.learners import MetaLearnerOptions, RidgeOptions
+from nopal.options.regularised import (
     CrossValidatedOptions,
     FeatureOptions,
     MirroredOptions,
     RegularisedOptions,
 )
+from nopal.options.tasks import PoseTasks
+from nopal.recipes.poses import AS_PUBLISHED, CIRCULAR, row
+from nopal.recipes.recipe import Recipe
 from nopal.recipes.sinusoids import OURS
-from nopal.recipes.task_options import PoseTasks
 
 DENSITY = PoseTasks(angle="density")
 RIDGE = RegularisedOptions(RidgeOptions(hidden=(100, 64)), FeatureOptions((196,)), "none")

@@ -7,10 +7,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from nopal.recipes.learner_options import MAMLOptions, MetaLearnerOptions
-from nopal.recipes.options import Experiment, TrainingOptions
-from nopal.recipes.recipe import Budget, Difficulty, Published, Recipe, Sweep
-from nopal.recipes.regularised_options import (
+from nopal.options.experiment import Experiment, TrainingOptions
+from nopal.options.learners import MAMLOptions, MetaLearnerOptions
+from nopal.options.regularised import (
     ANPOptions,
     BayesByBackpropOptions,
     CNPOptions,
@@ -21,8 +20,9 @@ from nopal.recipes.regularised_options import (
     WholeMAMLOptions,
     scale_of,
 )
+from nopal.options.tasks import PoseTasks
+from nopal.recipes.recipe import Budget, Difficulty, Published, Recipe, Sweep
 from nopal.recipes.sinusoids import OURS, but
-from nopal.recipes.task_options import PoseTasks
 
 POINTS: Difficulty = (0, 15)
 AS_PUBLISHED = PoseTasks()

@@ -7,16 +7,26 @@ import dataclasses
 from typing import Literal
 
 from nopal.errors import NopalError
-from nopal.recipes.options import Experiment
+from nopal.options.experiment import Experiment
 
 Budget = Literal["demo", "hour", "published"]
 Difficulty = tuple[int, int]
 """Way and shot of a test task; where numbers are predicted 0 and the points in the support set."""
 
+VALIDATION = "-validation"
+"""Ends the name of data whose held-back part takes the place of the test, to choose hyper-parameters by."""
+OWN = "-of-"
+"""Stands in the name of data between what a recipe names and those of a person in their place."""
+
 
 def name_of_difficulty(at: Difficulty) -> str:
     """Such as "5-way 1-shot" or "10 points"."""
     return f"{at[0]}-way {at[1]}-shot" if at[0] else f"{at[1]} points"
+
+
+def recipe_data(data: str) -> str:
+    """The name of data that recipes have, of one that may be that of a held-back part or of a person's data."""
+    return data.removesuffix(VALIDATION).partition(OWN)[0]
 
 
 @dataclasses.dataclass(frozen=True)

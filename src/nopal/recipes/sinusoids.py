@@ -11,11 +11,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from nopal.recipes.learner_options import MAMLOptions, MetaLearnerOptions
-from nopal.recipes.options import Experiment, TrainingOptions
+from nopal.options.experiment import Experiment, TrainingOptions
+from nopal.options.learners import MAMLOptions, MetaLearnerOptions
+from nopal.options.regularised import CNPOptions, FeatureOptions, RegularisedOptions, scale_of
+from nopal.options.tasks import SinusoidTasks
 from nopal.recipes.recipe import Budget, Difficulty, Published, Recipe
-from nopal.recipes.regularised_options import CNPOptions, FeatureOptions, RegularisedOptions, scale_of
-from nopal.recipes.task_options import SinusoidTasks
 
 POINTS: tuple[Difficulty, ...] = ((0, 5), (0, 10))
 
