@@ -60,7 +60,7 @@ def test_differences_to_the_plainest_row_of_the_same_budget() -> None:
         "8.000 ± 0.400", "reference", "", "400 of 30,000 steps",
     ]  # fmt: skip
     assert regularised == [
-        "MR-MAML (W)", "no", "weights, scale 2.1e-09", "0.1", "none", "linear", "no", "15",
+        "MR-MAML (W)", "no", "weights, scale 1.2e-07", "0.1", "none", "linear", "no", "15",
         "6.000 ± 0.300", "-2.000 ± 0.500", "encoder deviation 0.1", "400 of 30,000 steps",
     ]  # fmt: skip
     assert encoder[1:4] == ["no", "none", "–"]

@@ -5,7 +5,7 @@ from rich.console import Console
 
 from nopal.errors import NopalError
 from nopal.report.results_page import results_page, time_text
-from nopal.report.rows import OVER_GROUPS, Row, averaged, budget_order, budget_text, diverged_of, rows_of
+from nopal.report.rows import OVER_GROUPS, Row, averaged, budget_order, budget_text, diverged_of, rows_of, unmeasured
 from nopal.report.tables import html_table, markdown_table, table_legend, text_table
 
 
@@ -174,6 +174,16 @@ def test_readings_of_the_meter_are_averaged_over_seeds():
     assert "|  |  |" in other
     assert "([the meter](meter.md))" in page
     assert "meter" not in results_page([record()], "Results", "")
+
+
+def test_what_was_published_before_adapting_stands_beside_what_the_meter_read():
+    before = {"published": 20.0, "published_source": "[PDF] table 5"}
+    measured = record(meter={"metric": "accuracy", "reliance": 0.25, "before": 38.64}, before=before)
+    missing = unmeasured("row", "TAML", "Omniglot", {(5, 1): (26.1, "[PDF]")}) | {"before": before}
+    lines = results_page([measured, missing], "Results", "").splitlines()
+    row, other = [line for line in lines if line.startswith(("| MAML", "| TAML"))]
+    assert "| 0.25 | 38.6 (20 [PDF]) |" in row
+    assert "| – (26.1 [PDF]) |  | not run |  | – (20 [PDF]) |" in other
 
 
 def test_a_results_page_needs_records():

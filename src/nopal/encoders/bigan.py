@@ -67,7 +67,7 @@ class BiGANOptions:
 # 400 epochs of the 22,000 images of 1,100 characters, and of 55,000 digits. Of the choices of CACTUs only the number of
 # dimensions is published: that Omniglot was treated as MNIST is inferred from the size of the images.
 PUBLISHED = {"omniglot": BiGANOptions(steps=68_400), "mnist": BiGANOptions(steps=171_600, dimensions=50)}
-"""The settings of CACTUs by data set."""
+"""By data set."""
 
 
 class BiGANState(eqx.Module):

@@ -83,7 +83,9 @@ class Table:
     ) -> Recipe:
         """A recipe named after the data set and `name`; `published` is the name of the row it stands beside, if
         another."""
-        encoder = experiment.encoder
+        encoder, learner = experiment.encoder, experiment.learner
+        bigan = encoder is not None and encoder.name == "bigan"  # whose steps are those of its own paper
+        unknown = learner.method == "protonet" and self.data == "mnist" if experiment.training else bigan
         return Recipe(
             f"{self.data}-{name}",
             title,
@@ -91,9 +93,10 @@ class Table:
             experiment,
             self.difficulties,
             self.published.get(published or name, {}),
-            BUDGETS[experiment.learner.method] if experiment.training else {},
+            BUDGETS[learner.method] if experiment.training else {},
             ENCODER_BUDGETS[encoder.name] if encoder and encoder.steps else {},
             note=note,
+            steps_published=not unknown,
         )
 
     @property
@@ -165,7 +168,8 @@ class Table:
                 f"{short}-hyperplanes-maml",
                 f"MAML on {title} cut by hyperplanes",
                 Experiment(MAML, encoder, hyperplanes, self.maml_training),
-                "margin 0.3 in units of the vectors' spread; published 1.2, in units that are not known",
+                "margin 0.3 in units of the vectors' spread, published 1.2 in those of vectors whose scale is not "
+                "known; the points on the planes are scaled to the vectors, too",
             ),
             self.row(
                 f"{short}-single-maml",

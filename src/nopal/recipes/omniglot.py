@@ -37,9 +37,7 @@ ROWS = (
         "their cluster's commonest class",
     ),
     *TABLE.ablations_on("acai", "ACAI", ACAI),
-    *TABLE.rows_on(
-        "bigan", "BiGAN", BIGAN, knn="it generates noise after 10,000 steps, rough letters after the published 68,400"
-    ),
+    *TABLE.rows_on("bigan", "BiGAN", BIGAN, knn="it generates noise after 10,000 steps, rough letters after 68,400"),
     TABLE.row("untrained-knn", "kNN on ACAI, not trained", Experiment(NEIGHBOURS, UNTRAINED), "not in the paper"),
     *TABLE.other_rows(),
     TABLE.row(

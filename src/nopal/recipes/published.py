@@ -10,7 +10,7 @@ _MARKS = {"i": "[IMG] poster", "t": "[2ND]", "": "[MEM]"}
 
 _OMNIGLOT = """
                          5x1     5x5     20x1    20x5
-from-scratch             52.50   74.78i  24.91   47.62
+from-scratch             52.50   74.78i  24.91i  47.62
 bigan-knn                49.55   68.06   27.37   46.70
 bigan-linear             48.28   68.72   27.80   45.82
 bigan-mlp                40.54   62.56   19.92   40.71

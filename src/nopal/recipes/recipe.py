@@ -31,8 +31,8 @@ def recipe_data(data: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A published mean (of accuracies in percent), and how it was read: [SRC], [PDF], [IMG], [2ND] or [MEM] as in the
-    sources."""
+    """A published mean (accuracies in percent, errors as they are), and how it was read: [SRC], [PDF], [IMG], [2ND] or
+    [MEM] as in the sources."""
 
     mean: float
     source: str
@@ -66,6 +66,8 @@ class Recipe:
     note: str = ""
     steps_published: bool = True
     sweep: Sweep | None = None
+    before: Published | None = None
+    """the score on training tasks before adapting (the meter reads it)"""
 
     def at(self, budget: Budget, seed: int = 0, steps: int | None = None, partitions: int | None = None) -> Experiment:
         """The experiment with the budget's steps (or `steps`), as many `partitions` as published or as given, and that

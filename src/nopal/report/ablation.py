@@ -32,6 +32,8 @@ LEGEND = (
 HEADINGS = ("learner", "encoder adapted", "noise", "beta", "weight decay", "target", "augmentation", "points")
 AROUND = {"cross_validated": "cross-validated", "mirrored": "mirror images"}
 """Learners around another one, in words."""
+SMALLEST_SCALE = float(np.finfo(np.float32).eps)
+"""What is added to every standard deviation of a weight (see `MeanField`)."""
 Path = tuple[str, ...]
 
 
@@ -106,7 +108,7 @@ def read_choices(config: Mapping[str, Any]) -> tuple[str, dict[str, str], dict[P
     else:
         whole, encoder, head = True, learner.get("before"), learner
     drawn = noise["noise"] != "none"
-    scale = f", scale {noise['scale']:.2g}" if "weights" in noise["noise"] else ""
+    scale = f", scale {noise['scale'] + SMALLEST_SCALE:.2g}" if "weights" in noise["noise"] else ""
     decay = training.get("weight_decay")
     how = "per step" if training.get("decay") == "per_step" else "times the rate"
     choices = {

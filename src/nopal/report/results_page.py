@@ -9,15 +9,16 @@ import numpy as np
 
 from nopal.errors import NopalError
 from nopal.report.rows import Record, Row, averaged, by_seed, diverged_of, rows_of
-from nopal.report.tables import markdown_table, table_legend
+from nopal.report.tables import markdown_table, published_text, table_legend
 
 SEVERAL = (
     "A row with several seeds has the mean over them, ± the standard deviation between them, and the time of all; the "
     "interval of each is in its record."
 )
+BEFORE = "before adapting"
 METER = (
     "Reliance says how much of what is better than chance on training tasks comes from the support set, from 0 (all is "
-    "memorised) to 1; before adapting: the score on training tasks without any support set ([the meter](meter.md))."
+    f"memorised) to 1; {BEFORE}: the score on training tasks without any support set ([the meter](meter.md))."
 )
 
 
@@ -32,8 +33,9 @@ def results_page(
     seeds alone share a row.
 
     `folder` is where the records lie, seen from the page: a row links to `folder/file` of a record that has a `file`,
-    as those of `read_records` do. Blocks of Markdown stand `below` the tables of their data sets. Raises `NopalError`
-    where there are no records.
+    as those of `read_records` do. A record may hold, under `before`, the published score before adapting (`published`
+    and `published_source`, as in a score). Blocks of Markdown stand `below` the tables of their data sets. Raises
+    `NopalError` where there are no records.
     """
     if not records:
         raise NopalError("Found 0 records of runs, expected at least one; make one with `nopal run` first.")
@@ -70,7 +72,7 @@ def _with_particulars(group: Sequence[Record], machines: list[str], folder: str)
     rows = []
     for row in averaged(group):
         if group[0]["hardware"] is None:
-            rows.append(row)
+            rows.append(dataclasses.replace(row, details={**row.details, **_readings(group)}))
             continue
         marks = sorted({machines.index(str(record["hardware"])) + 1 for record in group})
         seconds = sum(record["wall_seconds"] for record in group)
@@ -102,16 +104,17 @@ def _tasks(group: Sequence[Record]) -> str:
 
 
 def _readings(group: Sequence[Record]) -> dict[str, str]:
-    """What the meter read on training tasks, averaged over seeds."""
+    """What the meter read on training tasks, averaged over seeds, and what was published of it."""
     readings = [record["meter"] for record in group if record.get("meter")]
+    published = published_text(group[0].get("before", {}))
     found = {}
-    for heading, field in (("reliance", "reliance"), ("before adapting", "before")):
+    for heading, field in (("reliance", "reliance"), (BEFORE, "before")):
         values = [reading[field] for reading in readings if reading[field] is not None]
         if values:
             digits = 1 if field == "before" and readings[0]["metric"] == "accuracy" else 2
             spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
-            found[heading] = f"{np.mean(values):.{digits}f}{spread}"
-    return found
+            found[heading] = f"{np.mean(values):.{digits}f}{spread}{published if heading == BEFORE else ''}"
+    return found if BEFORE in found or not published else {**found, BEFORE: f"–{published}"}
 
 
 def _link(name: str, record: Record, folder: str) -> str:

@@ -16,7 +16,7 @@ from nopal.report.rows import OVER_GROUPS, STATISTICS, Column, Row, Score, headi
 SOURCES = {
     "SRC": "read in the authors' code",
     "PDF": "read in the authors' paper",
-    "IMG": "read in a picture of the authors' poster or paper",
+    "IMG": "read in a picture of the authors' poster or paper, off plots roughly",
     "2ND": "read in a third party's copy",
     "INF": "inferred",
     "MEM": "from memory, not verified",
@@ -125,11 +125,15 @@ def _grid(rows: Sequence[Row]) -> tuple[list[Column], list[str], list[list[str]]
 def _number(score: Score) -> tuple[str, str, str]:
     """Mean, interval and published number; the last two may be empty (chance is exact)."""
     digits = 1 if score["metric"] == "accuracy" else 3
-    ci95, published = score.get("ci95"), score.get("published")
+    ci95, mean = score.get("ci95"), score["mean"]
     interval = f" ± {ci95:.{digits}f}" if ci95 else ""
-    other = f" ({' '.join(filter(None, [f'{published:g}', _mark(score)]))})" if published is not None else ""
-    mean = score["mean"]
-    return "–" if mean is None else f"{mean:.{digits}f}", interval, other
+    return "–" if mean is None else f"{mean:.{digits}f}", interval, published_text(score)
+
+
+def published_text(score: Score) -> str:
+    """Such as ' (83.3 [PDF])', in a table behind what was measured; '' where nothing was published."""
+    published = score.get("published")
+    return "" if published is None else f" ({' '.join(filter(None, [f'{published:g}', _mark(score)]))})"
 
 
 def _mark(score: Score) -> str:

@@ -126,6 +126,9 @@ def _in_order(data: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         own = sorted((record for record in records if record["recipe"] == recipe.name), key=budget_order)
         if not own and recipe.published and recipe.data == data:
             own = [_published_only(recipe.name, recipe.title, data, recipe.published)]
+        if recipe.before:
+            before = {"published": recipe.before.mean, "published_source": recipe.before.source}
+            own = [{**record, "before": before} for record in own]
         lines += own
         later = [record for record in records if is_later_round(record["recipe"], recipe)]
         lines += sorted(later, key=lambda record: (record["recipe"], *budget_order(record)))
