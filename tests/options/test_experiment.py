@@ -30,10 +30,9 @@ from nopal.options.experiment import (
     PartitionOptions,
     TrainingOptions,
     check_positive,
-    from_plain,
-    to_plain,
 )
 from nopal.options.learners import FromScratchOptions, MAMLOptions, MetaLearnerOptions, ProtoNetOptions
+from nopal.options.plain import from_plain, to_plain
 from nopal.options.regularised import RegularisedOptions
 from nopal.tasks import Categorical
 from nopal.tasks.target import Target

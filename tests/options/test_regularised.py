@@ -24,8 +24,8 @@ from nopal.nets.bottleneck import Bottleneck
 from nopal.nets.chain import Chain
 from nopal.nets.mean_field import RandomWeights
 from nopal.nets.stochastic import Certain
-from nopal.options.experiment import from_plain, to_plain
 from nopal.options.learners import MetaLearnerOptions
+from nopal.options.plain import from_plain, to_plain
 from nopal.options.regularised import (
     ANPOptions,
     BayesByBackpropOptions,

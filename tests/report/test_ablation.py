@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nopal.options.experiment import to_plain
+from nopal.options.plain import to_plain
 from nopal.recipes.catalogue import find_recipe
 from nopal.report.ablation import ablation_table, difference_text, read_choices
 

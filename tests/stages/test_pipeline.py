@@ -15,14 +15,16 @@ from nopal.data.images import ImageSet
 from nopal.encoders import ACAI, ACAIOptions
 from nopal.learners.learner import MetaLearner
 from nopal.loop import Moment
-from nopal.options.experiment import EncoderOptions, PartitionOptions, TrainingOptions, to_plain
+from nopal.options.experiment import EncoderOptions, PartitionOptions, TrainingOptions
 from nopal.options.learners import ProtoNetOptions
+from nopal.options.plain import to_plain
 from nopal.partitions import Partitions, from_labels
 from nopal.runs import Interrupted, RunFolder, check_writable, load_run
 from nopal.stages import pipeline, watching
 from nopal.stages.beginning import begin_run
+from nopal.stages.encoding import fit_encoder
 from nopal.stages.loading import key_of, keys, load, steps_done
-from nopal.stages.pipeline import class_tasks, cluster, fit_encoder, meta_train
+from nopal.stages.pipeline import class_tasks, cluster, meta_train
 
 SHAPE = (8, 8, 1)
 LEARNER = ProtoNetOptions(filters=4, downsample="stride")

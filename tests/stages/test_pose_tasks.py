@@ -20,7 +20,8 @@ from nopal.data.poses.opengl import find_backend
 from nopal.data.poses.scene import SceneOptions
 from nopal.data.poses.split import pascal3d
 from nopal.errors import NopalError
-from nopal.options.experiment import Experiment, TrainingOptions, from_plain, to_plain
+from nopal.options.experiment import Experiment, TrainingOptions
+from nopal.options.plain import from_plain, to_plain
 from nopal.options.tasks import PoseTasks
 from nopal.recipes.poses import CNP, ROWS
 from nopal.stages import pose_data

@@ -15,6 +15,7 @@ from nopal.options.baselines import NearestNeighbourOptions
 from nopal.options.experiment import EncoderOptions, Experiment, PartitionOptions, TrainingOptions
 from nopal.options.learners import MAMLOptions
 from nopal.partitions import Partitions
+from nopal.recipes.catalogue import held_back
 from nopal.recipes.recipe import Published, Recipe
 from nopal.runs import read_records
 from nopal.stages.loading import load
@@ -80,6 +81,12 @@ def test_the_second_round_clusters_what_the_first_one_learned(tmp_path: Path) ->
     assert (cluster(vectors, seeded).members == Partitions.load(two / "partitions.npz").members).all()
     assert made["seconds"] == float((one / "seconds.txt").read_text())
     assert second["wall_seconds"] >= made["seconds"]
+
+
+def test_rounds_may_be_judged_on_held_back_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NAMED, "letters", lambda: Splits(IMAGES, IMAGES, IMAGES))
+    records = run(tmp_path, 2, held_back(RECIPE))
+    assert [record["data"] for record in records] == ["letters-validation"] * 2
 
 
 def test_rounds_are_taken_up_again(tmp_path: Path) -> None:

@@ -22,10 +22,11 @@ from nopal.options.baselines import (
 )
 from nopal.options.experiment import EncoderOptions, Experiment, PartitionOptions, TrainingOptions
 from nopal.options.learners import FromScratchOptions, ProtoNetOptions
-from nopal.recipes.catalogue import RECIPES, annealed, find_recipe
+from nopal.recipes.catalogue import RECIPES, annealed, find_recipe, held_back
 from nopal.recipes.recipe import Published, Recipe
-from nopal.runs import read_records
-from nopal.stages.given import given_encoder
+from nopal.runs import load_run, read_records
+from nopal.stages.given import check_fitted_on, given_encoder
+from nopal.stages.reopening import origin_of
 from nopal.stages.running import prepare, run_recipe
 from nopal.stages.sources import NAMED
 from nopal.stages.task_sources import open_tasks
@@ -94,6 +95,18 @@ def test_a_row_with_annealed_steps_is_another_row(tmp_path: Path) -> None:
     assert second["config"]["training"] == first["config"]["training"] | {"anneal": True}
     with pytest.raises(NopalError, match="letters-knn meta-trains nothing"):
         annealed(KNN)
+
+
+def test_a_run_judged_on_held_back_classes_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = NAMED["letters"]().train
+    monkeypatch.setitem(NAMED, "letters", lambda: Splits(images, images, images))
+    monkeypatch.setitem(RECIPES, TRAINED.name, TRAINED)
+    run(held_back(TRAINED), tmp_path)
+    with pytest.raises(NopalError, match=r"has made\.held_back = True and not 'absent'"):
+        run(TRAINED, tmp_path, resume=True)
+    run(TRAINED, tmp_path / "tested")
+    found = [origin_of(load_run(place / "run")).data for place in (tmp_path, tmp_path / "tested")]
+    assert found == ["letters-validation", "letters"]
 
 
 def test_a_row_without_training(tmp_path: Path) -> None:
@@ -290,6 +303,14 @@ def test_an_encoder_of_other_images_is_not_a_rows(tmp_path: Path, left_out: int,
             console=Console(file=io.StringIO()),
         )
     assert not (tmp_path / "run").exists()
+
+
+def test_an_encoder_of_what_is_not_held_back_is_that_of_a_row_judged_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NAMED, "letters-validation", NAMED["letters"])
+    images = NAMED["letters"]().train.images
+    check_fitted_on(Raw.fit(images, data="letters-validation"), held_back(KNN), len(images))
+    with pytest.raises(NopalError, match="of letters-validation, but letters-knn asks for one of"):
+        check_fitted_on(Raw.fit(images, data="letters-validation"), KNN, len(images))
 
 
 def with_acai(recipe: Recipe, options: ACAIOptions) -> Experiment:

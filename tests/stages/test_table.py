@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from nopal import NopalError
-from nopal.options.experiment import to_plain
+from nopal.options.plain import to_plain
 from nopal.recipes.catalogue import RECIPES, find_recipe
+from nopal.recipes.omniglot_published import OMNIGLOT
 from nopal.recipes.poses import _FIGURE_2
-from nopal.recipes.published import OMNIGLOT
 from nopal.recipes.recipe import Published
 from nopal.runs import Score, make_record, read_records, write_record
 from nopal.runs.files import write_json

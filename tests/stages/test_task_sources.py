@@ -21,8 +21,9 @@ from nopal.data.images import ImageSet, Splits
 from nopal.evaluation import evaluate
 from nopal.learners.learner import MetaLearner
 from nopal.learners.protonet import ProtoNet
-from nopal.options.experiment import Experiment, TrainingOptions, from_plain, to_plain
+from nopal.options.experiment import Experiment, TrainingOptions
 from nopal.options.learners import MAMLOptions
+from nopal.options.plain import from_plain, to_plain
 from nopal.options.tasks import Classes, PoseTasks, SinusoidTasks
 from nopal.recipes.catalogue import RECIPES, find_recipe, find_recipes, held_back
 from nopal.recipes.recipe import Published, Recipe

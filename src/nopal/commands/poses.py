@@ -9,12 +9,11 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import OmitSubcommandPrefixes, arg, subcommand
 
+from nopal.commands.arguments import Out
 from nopal.data.poses.collecting import RenderOptions
 from nopal.data.poses.scene import SceneOptions
 from nopal.runs import check_named
 from nopal.terminal import say
-
-Out = Annotated[Path, arg(metavar="OUT")]
 
 
 def render(

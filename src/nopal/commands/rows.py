@@ -94,6 +94,7 @@ def run_recipe(
         together: several processes
     """
     from nopal.recipes.catalogue import annealed, find_recipes, held_back
+    from nopal.recipes.recipe import VALIDATION
     from nopal.stages import running
     from nopal.stages.rounds import run_rounds
     from nopal.stages.seeds import run_seeds
@@ -115,7 +116,8 @@ def run_recipe(
     }
     for recipe in recipes:
         alone = out if len(recipes) == 1 else None
-        base = alone or (out or Path("runs")) / f"{recipe.name}-{budget}"
+        told = f"{recipe.name}-{budget}{VALIDATION if validation else ''}"
+        base = alone or (out or Path("runs")) / told
         folders = {number: Path(f"{base}-{number}") for number in range(seed, seed + seeds)}
         recipe = held_back(recipe) if validation else recipe
         recipe = annealed(recipe) if anneal else recipe

@@ -18,7 +18,7 @@ from nopal.nets.conv4 import Conv4, Downsample, Readout
 from nopal.nets.mlp import MLP
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Statistics
-from nopal.options.tasks import LATER
+from nopal.options.plain import LATER
 from nopal.tasks.circle import VonMises
 from nopal.tasks.target import Target
 
@@ -28,6 +28,11 @@ class MetaLearnerOptions(abc.ABC):
     by its `method` from its import on."""
 
     method: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "method" not in vars(cls):
+            raise TypeError(f"{cls.__name__} needs a `method` of its own: by its name files know it.")
 
     @property
     @abc.abstractmethod

@@ -1,5 +1,6 @@
-"""The choices of Yin et al. 2020 (arXiv 1912.03820) and of what they compare with, as plain data: an encoder before a
-learner that is not adapted, neural processes, and other regularisers."""
+"""The choices of Yin et al. 2020 (arXiv 1912.03820), of what they compare with and of what may stand around it, as
+plain data: an encoder before a learner that is not adapted, neural processes, other regularisers; for angles, views
+with their mirror images and errors on left-out examples."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ from nopal.nets.mlp import MLP
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Statistics
 from nopal.options.learners import MAMLOptions, MetaLearnerOptions, NetworkOptions
-from nopal.options.tasks import LATER
+from nopal.options.plain import LATER
 from nopal.tasks.target import Target
 
 Noise = Literal["none", "weights", "activations"]
@@ -78,6 +79,7 @@ class EncodedNetworkOptions(NetworkOptions):
     """A network that begins with another one, which makes features of images."""
 
     before: FeatureOptions | None = None
+    """the first network, adapted as the rest is"""
 
     def network(
         self, shape: tuple[int, ...], outputs: int | None, key: PRNGKeyArray, head_deviation: float | None = None
@@ -103,7 +105,10 @@ class TAMLOptions(MAMLOptions):
     method: ClassVar[str] = "taml"
     title: ClassVar[str] = "TAML"
     regulariser: Regulariser = "entropy"
+    """what initial weights are asked for: uncertain predictions (entropy), or losses that are alike among tasks, by one
+    of three measures of inequality"""
     weight: float = 0.1
+    """of the regulariser, beside the loss"""
 
     def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> TAML:  # type: ignore[override]
         return TAML(super().build(shape, target, key), regulariser=self.regulariser, weight=self.weight)
@@ -116,10 +121,15 @@ class FineTuningOptions(EncodedNetworkOptions, MetaLearnerOptions):
     method: ClassVar[str] = "fine_tuning"
     title: ClassVar[str] = "fine-tuning"
     rate: float = 0.01
+    """step size on the support set"""
     steps: int = 20
+    """gradient steps on the support set"""
     adapted: tuple[str, ...] = ("*",)
+    """parameters that adapt, as patterns such as *.kernel"""
     statistics: Statistics = "support"
+    """what normalises queries: the support set, or all queries together (transductive)"""
     head_deviation: float | None = None
+    """standard deviation of the output layer's initial weights; Glorot-uniform by default"""
 
     def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> FineTuning:
         network = self.network(shape, target.width, key, self.head_deviation)
@@ -133,12 +143,19 @@ class CNPOptions(MetaLearnerOptions):
     method: ClassVar[str] = "cnp"
     title: ClassVar[str] = "CNP"
     representation: int = 100
+    """numbers that an example becomes, of which the mean is taken"""
     hidden: tuple[int, ...] = (100, 100)
+    """hidden units of both networks, to that and from it"""
     summary: int | None = None
+    """numbers that a linear layer makes of the mean; the mean itself by default"""
     lift: int | None = None
+    """numbers that a linear layer makes of a label; the label itself by default"""
     deviation: float | None = None
+    """standard deviation of initial weights before the decoder; Glorot-uniform by default"""
     decoder_deviation: float | None = dataclasses.field(default=None, metadata=LATER)
+    """the same of the decoder"""
     over_queries: OverQueries = "mean"
+    """of the loss: mean or sum"""
 
     def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> ConditionalNeuralProcess:
         return ConditionalNeuralProcess(math.prod(shape), target, key=key, **dataclasses.asdict(self))
@@ -151,10 +168,15 @@ class NPOptions(MetaLearnerOptions):
     method: ClassVar[str] = "np"
     title: ClassVar[str] = "NP"
     latent: int = 64
+    """numbers of a task's latent vector"""
     representation: int = 100
+    """numbers that an example becomes"""
     hidden: tuple[int, ...] = (100, 100)
+    """hidden units of every network"""
     over_queries: OverQueries = "mean"
+    """of the loss: mean or sum"""
     samples: int = 0
+    """latent vectors over which predictions average; 0 for the mean of them"""
 
     def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> NeuralProcess:
         return NeuralProcess(math.prod(shape), target, key=key, **dataclasses.asdict(self))
@@ -167,11 +189,17 @@ class ANPOptions(MetaLearnerOptions):
     method: ClassVar[str] = "anp"
     title: ClassVar[str] = "ANP"
     latent: int = 64
+    """numbers of a task's latent vector"""
     representation: int = 96
+    """numbers that an example becomes"""
     hidden: tuple[int, ...] = (96, 96)
+    """hidden units of every network"""
     heads: int = 8
+    """of attention; they share the representation"""
     over_queries: OverQueries = "mean"
+    """of the loss: mean or sum"""
     samples: int = 0
+    """latent vectors over which predictions average; 0 for the mean of them"""
 
     def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> AttentiveNeuralProcess:
         return AttentiveNeuralProcess(math.prod(shape), target, key=key, **dataclasses.asdict(self))
@@ -229,8 +257,11 @@ class BayesByBackpropOptions(MetaLearnerOptions):
     method: ClassVar[str] = "bayes_by_backprop"
     learner: MetaLearnerOptions = RegularisedOptions(noise="none")
     beta: float = 1e-3
+    """strength of regularisation"""
     scale: float = 0.05
+    """standard deviation of weights before training"""
     samples: int = 0
+    """draws that predictions average; 0 for the means"""
 
     @property
     def title(self) -> str:

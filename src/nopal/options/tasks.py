@@ -1,5 +1,5 @@
 """What the tasks of a recipe are, as plain data. A kind of tasks is a class of options here and a source of tasks in
-`task_sources.py`."""
+`stages/task_sources.py`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from typing import ClassVar
 from nopal.data.poses.arrays import PoseSet
 from nopal.data.poses.meshes import Warp
 from nopal.errors import NopalError
+from nopal.options.plain import LATER
 from nopal.partitions import Exclusivity
 from nopal.tasks.poses import Angle, Poses, PoseTarget, pose_target
 from nopal.tasks.regression import Sinusoids, Version
 from nopal.tasks.target import Categorical, Gaussian, Target
-
-LATER = {"later": True}
-"""Marks a choice that came after records were made: it is stored where it is not the default, so that older runs go on
-and older records stay comparable."""
 
 QUERIES = 15
 """Views of an object on which a task is judged."""
@@ -38,7 +35,7 @@ class Classes:
         return Categorical(way)
 
     def held_back(self) -> Classes:
-        """Tasks to choose hyper-parameters by: the same, of other classes (see `splits_of`)."""
+        """Tasks to choose hyper-parameters by: the same, of other classes (see `stages/task_sources.py`)."""
         return self
 
 

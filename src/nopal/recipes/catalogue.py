@@ -1,4 +1,4 @@
-"""All recipes, by name."""
+"""All recipes, by name, and what else may be asked of each: held-back data, steps that shrink."""
 
 from __future__ import annotations
 

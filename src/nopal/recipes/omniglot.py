@@ -8,7 +8,7 @@ import dataclasses
 from nopal.encoders import acai, bigan
 from nopal.options.experiment import EncoderOptions, Experiment
 from nopal.recipes.cactus import MAML, NEIGHBOURS, Table
-from nopal.recipes.published import OMNIGLOT
+from nopal.recipes.omniglot_published import OMNIGLOT
 
 RAW = EncoderOptions("raw")
 ZCA = EncoderOptions("zca")

@@ -16,8 +16,7 @@ from nopal.options.regularised import (
 )
 from nopal.options.tasks import PoseTasks
 from nopal.recipes.poses import AS_PUBLISHED, CIRCULAR, row
-from nopal.recipes.recipe import Recipe
-from nopal.recipes.sinusoids import OURS
+from nopal.recipes.recipe import OURS, Recipe
 
 DENSITY = PoseTasks(angle="density")
 RIDGE = RegularisedOptions(RidgeOptions(hidden=(100, 64)), FeatureOptions((196,)), "none")

@@ -21,8 +21,7 @@ from nopal.options.regularised import (
     scale_of,
 )
 from nopal.options.tasks import PoseTasks
-from nopal.recipes.recipe import Budget, Difficulty, Published, Recipe, Sweep
-from nopal.recipes.sinusoids import OURS, but
+from nopal.recipes.recipe import OURS, Budget, Difficulty, Published, Recipe, Sweep, but
 
 POINTS: Difficulty = (0, 15)
 AS_PUBLISHED = PoseTasks()

@@ -4,7 +4,7 @@ read."""
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 from nopal.errors import NopalError
 from nopal.options.experiment import Experiment
@@ -22,6 +22,15 @@ OWN = "-of-"
 def name_of_difficulty(at: Difficulty) -> str:
     """Such as "5-way 1-shot" or "10 points"."""
     return f"{at[0]}-way {at[1]}-shot" if at[0] else f"{at[1]} points"
+
+
+OURS = "not in the paper"
+"""What the note of a row says that no paper has."""
+
+
+def but(options: Any, **changes: Any) -> Any:
+    """The same with some choices changed."""
+    return dataclasses.replace(options, **changes)
 
 
 def recipe_data(data: str) -> str:

@@ -8,14 +8,11 @@ penalty moves every weight that a task leaves alone. Rows that keep their Adam s
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
-
 from nopal.options.experiment import Experiment, TrainingOptions
 from nopal.options.learners import MAMLOptions, MetaLearnerOptions
 from nopal.options.regularised import CNPOptions, FeatureOptions, RegularisedOptions, scale_of
 from nopal.options.tasks import SinusoidTasks
-from nopal.recipes.recipe import Budget, Difficulty, Published, Recipe
+from nopal.recipes.recipe import OURS, Budget, Difficulty, Published, Recipe, but
 
 POINTS: tuple[Difficulty, ...] = ((0, 5), (0, 10))
 
@@ -66,12 +63,6 @@ def row(
     return Recipe(f"sinusoids-{name}", title, "sinusoids", experiment, POINTS, published, budgets, note=note)
 
 
-def but(options: Any, **changes: Any) -> Any:
-    """The same with some choices changed."""
-    return dataclasses.replace(options, **changes)
-
-
-OURS = "not in the paper"
 NO_NOISE = {"noise": "none", "beta": 0.0}
 ROWS = (
     row(

@@ -3,8 +3,10 @@ written."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,10 +14,11 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array
 
-from nopal.distributed import from_first
+from nopal.distributed import from_first, is_first
 from nopal.errors import NopalError
-from nopal.options.experiment import PartitionOptions, TrainingOptions, check_positive, to_plain
+from nopal.options.experiment import PartitionOptions, TrainingOptions, check_positive
 from nopal.options.learners import MetaLearnerOptions
+from nopal.options.plain import to_plain
 from nopal.options.tasks import Classes, TaskOptions
 from nopal.runs import RunFolder, check_writable, open_run
 from nopal.runs.files import read_json
@@ -88,6 +91,25 @@ def check_outside(path: Path, source: Path | None) -> None:
         raise NopalError(
             f"{path} would lie within {source}, where its own pictures would count as images; choose a place outside."
         )
+
+
+@contextlib.contextmanager
+def undone_if_refused(run: RunFolder) -> Iterator[None]:
+    """A run that is refused before its first step leaves nothing behind, so that its folder can be used again; but what
+    an encoder has learned stays."""
+    try:
+        yield
+    except NopalError as error:
+        begun, trained = run.metrics.exists(), (run.path / "encoder").exists()
+        if is_first() and not begun:
+            of_run = () if trained else (CONFIG, "environment.json")
+            for name in (*of_run, "encoder.npz", "partitions.npz", "clusters.png"):
+                (run.path / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                run.path.rmdir()
+        if trained and not begun:
+            raise NopalError(f"{error} The trained encoder stays: go on with other partitions by --resume.") from None
+        raise
 
 
 def digest_of(*arrays: np.ndarray | Array) -> str:

@@ -19,8 +19,9 @@ from nopal.errors import NopalError
 from nopal.evaluation import Scores, check_episodes
 from nopal.learners.learner import Learner
 from nopal.learners.nearest_neighbour import NearestNeighbour
-from nopal.options.experiment import EncoderOptions, PartitionOptions, TrainingOptions, to_plain
+from nopal.options.experiment import EncoderOptions, PartitionOptions, TrainingOptions
 from nopal.options.learners import MAMLOptions, MetaLearnerOptions, ProtoNetOptions
+from nopal.options.plain import to_plain
 from nopal.partitions import Partitions, from_labels
 from nopal.report import (
     Picture,
@@ -36,8 +37,9 @@ from nopal.report import (
 )
 from nopal.runs import Stopwatch, make_record, write_record
 from nopal.stages.beginning import begin_run
+from nopal.stages.encoding import fit_encoder
 from nopal.stages.measuring import EVALUATION_SEED, TEST_QUERIES, as_score, labelled, measure
-from nopal.stages.pipeline import class_tasks, cluster, fit_encoder, meta_train
+from nopal.stages.pipeline import class_tasks, cluster, meta_train
 from nopal.tasks.classification import Classification
 
 ENCODER = EncoderOptions("pca", 64)

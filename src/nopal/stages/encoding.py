@@ -29,10 +29,12 @@ from nopal.encoders import (
     classifier,
     load_encoder,
 )
-from nopal.options.experiment import EncoderOptions, to_plain
+from nopal.options.experiment import EncoderOptions
+from nopal.options.plain import to_plain
 from nopal.report import image_grid, write_picture
 from nopal.runs import Interrupts, open_run
 from nopal.runs.files import read_json
+from nopal.runs.folder import CONFIG
 from nopal.runs.packing import pack, unpack
 from nopal.runs.stopwatch import seconds_of
 from nopal.stages.beginning import digest_of
@@ -112,7 +114,7 @@ def train_encoder(
     config = {"encoder": to_plain(options), "shape": images.shape, "images": len(images), "every": every}
     config["digest"] = digest_of(images.images)
     may_differ = [] if fixed else [f"encoder.{options.name}.steps"]
-    if (folder / "config.json").exists() and "digest" not in read_json(folder / "config.json"):
+    if (folder / CONFIG).exists() and "digest" not in read_json(folder / CONFIG):
         may_differ.append("digest")  # begun before it was written down
     run = open_run(folder, config, resume=resume, may_differ=may_differ)
     finished = folder / "encoder.npz"

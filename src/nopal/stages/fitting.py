@@ -12,8 +12,9 @@ from nopal.data import folder as load_folder
 from nopal.encoders import MetaLearned
 from nopal.errors import NopalError
 from nopal.learners.learner import MetaLearner
-from nopal.options.experiment import EncoderOptions, PartitionOptions, TrainingOptions, to_plain
+from nopal.options.experiment import EncoderOptions, PartitionOptions, TrainingOptions
 from nopal.options.learners import MetaLearnerOptions
+from nopal.options.plain import to_plain
 from nopal.stages.beginning import begin_run, check_beginning, digest_of
 from nopal.stages.pipeline import class_tasks, is_finished, make_partitions, meta_train
 from nopal.stages.rounds import check_rounds, meta_learned_encoder, round_folder

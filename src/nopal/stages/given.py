@@ -29,11 +29,12 @@ def given_encoder(recipe: Recipe, path: Path) -> Encoder:
     return given
 
 
-def check_origin(given: Encoder, recipe: Recipe, images: int) -> None:
+def check_fitted_on(given: Encoder, recipe: Recipe, images: int) -> None:
     """Raises `NopalError` for an encoder that was fitted on other images than the recipe's, as far as it knows: on
     other data, or on another number of them."""
     made, data = given.made, recipe_data(recipe.data)
-    if made["images"] != images or (made["data"] in NAMED and made["data"] != data):
+    other = made["data"] in NAMED and made["data"] not in (data, recipe.data)
+    if made["images"] != images or other:
         raise NopalError(
             f"The encoder was fitted on {made['images']:,} images of {made['data'] or 'unnamed data'}, but "
             f"{recipe.name} asks for one of the {images:,} for meta-training of {data}; give such a one, or go step by "

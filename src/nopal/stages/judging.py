@@ -48,6 +48,7 @@ from nopal.runs import (
     write_scores_csv,
 )
 from nopal.runs.files import read_json
+from nopal.runs.folder import CONFIG
 from nopal.stages.baselines import Chosen
 from nopal.stages.beginning import digest_of
 from nopal.stages.loading import image_shape, key_of, load, options_of, steps_done, tasks_of
@@ -216,10 +217,10 @@ def _clusters(name: str, run: RunFolder) -> Section:
 
 def _encoder_alone(path: Path) -> Path | None:
     """The folder of an encoder that was trained for no meta-learner: this one, or in it `encoder`."""
-    if (path / "config.json").exists():
-        config = read_json(path / "config.json")
+    if (path / CONFIG).exists():
+        config = read_json(path / CONFIG)
         return path if "encoder" in config and "learner" not in config else None
-    return path / "encoder" if (path / "encoder" / "config.json").exists() else None
+    return path / "encoder" if (path / "encoder" / CONFIG).exists() else None
 
 
 def _of_encoder(name: str, folder: Path) -> list[Picture]:

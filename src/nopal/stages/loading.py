@@ -1,4 +1,4 @@
-"""Learners out of run folders."""
+"""Learners out of run folders: what a configuration, its seed and its checkpoints say."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from jaxtyping import PRNGKeyArray
 import nopal.options.regularised  # noqa: F401  (so that runs of its learners are known)
 from nopal.errors import NopalError
 from nopal.learners.learner import MetaLearner
-from nopal.options.experiment import TrainingOptions, from_plain
+from nopal.options.experiment import TrainingOptions
 from nopal.options.learners import MetaLearnerOptions
+from nopal.options.plain import from_plain
 from nopal.options.tasks import Classes, TaskOptions
 from nopal.runs import Checkpoints, RunFolder, load_run
 from nopal.training import initial_state, make_optimiser

@@ -66,4 +66,5 @@ def training_tasks(run: RunFolder, source: str | None, partitions: Path | None) 
         divided = Partitions.load(kept)
     else:
         raise NopalError(f"There are no partitions at {kept}; name the file by --partitions, or the word labels.")
+    check_digest(run.path, digest_of(divided.members, divided.starts), "groups")
     return class_tasks(run, images.images, divided)

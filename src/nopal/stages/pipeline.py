@@ -23,6 +23,7 @@ from nopal.partitions import Partitions, from_hyperplanes, from_kmeans, from_lab
 from nopal.report import cluster_sheet, contact_sheet, write_picture
 from nopal.runs import Checkpoints, Every, Interrupts, Progress, RunFolder
 from nopal.runs.packing import pack, unpack
+from nopal.stages.beginning import undone_if_refused
 from nopal.stages.encoding import fit_encoder, is_trained
 from nopal.stages.loading import calibrated_like, fresh_learner, key_of, keys, optimiser_of, options_of
 from nopal.stages.trials import METERED, Trial
@@ -132,25 +133,6 @@ def make_partitions(
         if is_trained(encoder) and not from_first(lambda: {"kept": int(kept.exists())})["kept"]:
             encoder = fit_encoder(images, encoder, data, folder=run.path / "encoder", resume=True)
         return Partitions.from_arrays(from_first(make))
-
-
-@contextlib.contextmanager
-def undone_if_refused(run: RunFolder) -> Iterator[None]:
-    """A run that is refused before its first step leaves nothing behind, so that its folder can be used again; but what
-    an encoder has learned stays."""
-    try:
-        yield
-    except NopalError as error:
-        begun, trained = run.metrics.exists(), (run.path / "encoder").exists()
-        if is_first() and not begun:
-            of_run = () if trained else ("config.json", "environment.json")
-            for name in (*of_run, "encoder.npz", "partitions.npz", "clusters.png"):
-                (run.path / name).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                run.path.rmdir()
-        if trained and not begun:
-            raise NopalError(f"{error} The trained encoder stays: go on with other partitions by --resume.") from None
-        raise
 
 
 def class_tasks(run: RunFolder, x: np.ndarray | Array, partitions: Partitions) -> Classification:

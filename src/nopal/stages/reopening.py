@@ -21,7 +21,7 @@ from nopal.stages.task_sources import TaskSource, open_tasks
 @dataclasses.dataclass(frozen=True)
 class Origin:
     """What a run was made of: `data` by name and, where they are to be those of a person, their `file`; the `shape` of
-    its inputs; and `own`, what its configuration tells of data of a person (see `task_sources`).
+    its inputs; and `own`, what its configuration tells of data of a person (see `stages/task_sources.py`).
 
     Without `data` its tasks are of images that it doesn't name.
     """
@@ -64,14 +64,14 @@ class Origin:
 def origin_of(run: RunFolder, source: str | None = None) -> Origin:
     """What a run's configuration says; a file of poses takes the place of what its recipe says, other sources don't."""
     learner, training = options_of(run)
-    tasks, name = tasks_of(run), run.config["made"].get("recipe")
-    shape, own = tuple(run.config["shape"]), run.config["made"].get("own")
+    tasks, made = tasks_of(run), run.config["made"]
+    shape, own, name = tuple(run.config["shape"]), made.get("own"), made.get("recipe")
     if name and source is None:
         recipe = find_recipe(first_round(name))
         recipe = annealed(recipe) if training.anneal else recipe
-        made = dataclasses.replace(recipe.experiment, learner=learner, training=training, tasks=tasks)
-        held_back = isinstance(tasks, PoseTasks) and tasks.choosing
-        return Origin(made, recipe, recipe.data + VALIDATION if held_back else recipe.data, shape, own=own)
+        experiment = dataclasses.replace(recipe.experiment, learner=learner, training=training, tasks=tasks)
+        data = recipe.data + VALIDATION if made.get("held_back") else recipe.data
+        return Origin(experiment, recipe, data, shape, own=own)
     experiment = Experiment(learner, training=training, tasks=tasks)
     if isinstance(tasks, PoseTasks):
         if source:

@@ -23,7 +23,7 @@ from nopal.runs.stopwatch import seconds_of
 from nopal.stages.given import given_encoder
 from nopal.stages.loading import load
 from nopal.stages.running import run_recipe
-from nopal.stages.sources import load_splits
+from nopal.stages.task_sources import splits_of
 
 
 def run_rounds(
@@ -46,7 +46,7 @@ def run_rounds(
         raise NopalError(f"The recipe {recipe.name} meta-trains on no clusters of vectors; run it without rounds.")
     check_rounds(rounds)
     given = given_encoder(recipe, encoder) if encoder else None
-    images, records = load_splits(recipe.data).train, []
+    images, records = splits_of(recipe.data).train, []
     for number in range(1, rounds + 1):
         within = round_folder(folder, number)
         records.append(

@@ -17,15 +17,16 @@ from nopal.evaluation import Scores, check_episodes
 from nopal.learners.learner import Learner
 from nopal.meter import read_meter
 from nopal.options.baselines import BaselineOptions, ClusterMatchingOptions, FineTunedEncoderOptions
-from nopal.options.experiment import EncoderOptions, Experiment, to_plain
+from nopal.options.experiment import EncoderOptions, Experiment
 from nopal.options.learners import FromScratchOptions
+from nopal.options.plain import to_plain
 from nopal.options.tasks import PoseTasks
 from nopal.recipes.recipe import OWN, VALIDATION, Budget, Difficulty, Recipe, name_of_difficulty, recipe_data
 from nopal.runs import Stopwatch, check_writable, make_record, write_record
 from nopal.stages.baselines import Chosen
 from nopal.stages.beginning import begin_run
 from nopal.stages.encoding import fit_encoder, is_trained
-from nopal.stages.given import check_origin, given_encoder
+from nopal.stages.given import check_fitted_on, given_encoder
 from nopal.stages.loading import key_of
 from nopal.stages.measuring import EVALUATION_SEED, METER_TASKS, TasksAt, as_score, labelled, measure
 from nopal.stages.pipeline import meta_train
@@ -60,9 +61,9 @@ def run_recipe(
     from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
     recipe, source = open_recipe(recipe, experiment, given, data)
     clock = Stopwatch(Path(folder) / "seconds.txt")
-    learner, test, training = prepare(recipe, experiment, source, folder, resume, given, seed)
+    learner, test, training_tasks = prepare(recipe, experiment, source, folder, resume, given, seed)
     record = judge(
-        recipe, experiment, seed, learner, test, training, results, episodes, clock, console, given, source.own
+        recipe, experiment, seed, learner, test, training_tasks, results, episodes, clock, console, given, source.own
     )
     show_predictions(recipe, experiment, learner, folder, source)
     return record
@@ -74,7 +75,7 @@ def open_recipe(
     """The tasks of a recipe. On data of a person the recipe says so, and has no published numbers."""
     source = open_tasks(recipe.data, experiment, given, data)
     if given and isinstance(source, ImageTasks):
-        check_origin(given, recipe, len(source.splits.train))
+        check_fitted_on(given, recipe, len(source.splits.train))
     if source.own:
         name = Path(source.own.get("source") or source.own.get("pickles", ["unnamed"])[0]).stem
         told, held_back = recipe_data(recipe.data), VALIDATION if recipe.data.endswith(VALIDATION) else ""
@@ -88,7 +89,7 @@ def judge(
     seed: int,
     learner: Learner | Callable[[Difficulty], Learner],
     test: TasksAt,
-    training: Tasks | None,
+    training_tasks: Tasks | None,
     results: str | Path,
     episodes: int,
     clock: Stopwatch,
@@ -112,8 +113,8 @@ def judge(
     found = measure(learner, test, recipe.difficulties, episodes=episodes, report=show)
     chosen = {"chosen": learner.settings} if isinstance(learner, Chosen) else {}
     meter = None
-    if training and isinstance(learner, Learner):
-        reading = read_meter(learner, training, key=key_of(EVALUATION_SEED), episodes=min(episodes, METER_TASKS))
+    if training_tasks and isinstance(learner, Learner):
+        reading = read_meter(learner, training_tasks, key=key_of(EVALUATION_SEED), episodes=min(episodes, METER_TASKS))
         console.print(f"Reliance on the support set, on training tasks: {reading}", highlight=False, soft_wrap=True)
         meter = reading.as_dict()
     record = make_record(
@@ -194,7 +195,7 @@ def prepare(
     if experiment.training is None:
         raise NopalError(f"The recipe {recipe.name} names no training, which its learner needs.")
     check_tests(source, recipe)
-    made, training = origin(recipe, experiment, source, given), experiment.training
+    made, training = made_of(recipe, experiment, source, given), experiment.training
     run = begin_run(folder, source.shape, options, training, tasks=experiment.tasks, made=made, resume=resume)
     tasks, validation = source.training(run, experiment), source.validation(training)
     return meta_train(run, tasks, validation=validation, label=recipe.name), source.test, tasks
@@ -239,9 +240,11 @@ def check_tests(source: TaskSource, recipe: Recipe) -> None:
         source.test(at)
 
 
-def origin(recipe: Recipe, experiment: Experiment, source: TaskSource, given: Encoder | None = None) -> dict[str, Any]:
+def made_of(recipe: Recipe, experiment: Experiment, source: TaskSource, given: Encoder | None = None) -> dict[str, Any]:
     """Where the tasks of a run come from, as its configuration says."""
     made: dict[str, Any] = {"recipe": recipe.name, "encoder": None, "partitions": None}
+    if recipe.data.endswith(VALIDATION):
+        made["held_back"] = True
     if source.own:
         made["own"] = source.own
     if experiment.partitions:

@@ -20,10 +20,10 @@ from nopal.recipes.recipe import Budget, Recipe
 from nopal.runs import Interrupts, RunFolder, Stopwatch, check_writable
 from nopal.runs.folder import refuse_used
 from nopal.seeds import train_seeds
-from nopal.stages.beginning import begin_run
+from nopal.stages.beginning import begin_run, undone_if_refused
 from nopal.stages.given import given_encoder
-from nopal.stages.pipeline import Training, undone_if_refused
-from nopal.stages.running import check_tests, judge, open_recipe, origin, show_predictions
+from nopal.stages.pipeline import Training
+from nopal.stages.running import check_tests, judge, made_of, open_recipe, show_predictions
 from nopal.stages.watching import progress_of
 from nopal.training import Tasks
 
@@ -67,7 +67,7 @@ def run_seeds(
     with contextlib.ExitStack() as undo:
         runs: list[RunFolder] = []
         for experiment, folder in zip(experiments, folders):
-            made, of_seed = origin(recipe, experiment, source, given), experiment.training
+            made, of_seed = made_of(recipe, experiment, source, given), experiment.training
             assert of_seed
             run = begin_run(folder, source.shape, options, of_seed, tasks=experiment.tasks, made=made, resume=resume)
             undo.enter_context(undone_if_refused(run))

@@ -1,4 +1,4 @@
-"""Where the tasks of a recipe come from, so that no stage after it knows what tasks are.
+"""Where the tasks of a recipe come from, so that few stages after it know what tasks are (those that show them).
 
 A source has the `shape` of one input; `training(run, experiment)`: the meta-training tasks of a run, into whose folder
 goes what has to be made for them; `validation(options)`: tasks on which to try a learner while it is trained, as
@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nopal.data.images import Splits
 from nopal.data.poses.arrays import PoseSet
@@ -27,8 +28,9 @@ from nopal.options.tasks import Classes, PoseTasks, SinusoidTasks
 from nopal.partitions import Partitions, from_classes
 from nopal.recipes.recipe import VALIDATION, Difficulty
 from nopal.runs import RunFolder
+from nopal.stages.beginning import undone_if_refused
 from nopal.stages.measuring import labelled
-from nopal.stages.pipeline import Encoded, class_tasks, make_partitions, undone_if_refused
+from nopal.stages.pipeline import Encoded, class_tasks, make_partitions
 from nopal.stages.pose_data import find_poses, own_of
 from nopal.stages.sources import NAMED, load_splits
 from nopal.tasks.augmentation import Augmented
@@ -73,7 +75,9 @@ class ImageTasks:
         images = self.splits.validation
         if images is None:
             return None
-        return labelled(images.images, images.need_labels())((min(training.way, len(images.classes)), training.shot))
+        labels = images.need_labels()
+        classes = len(np.unique(labels[labels >= 0]))
+        return labelled(images.images, labels)((min(training.way, classes), training.shot))
 
 
 @dataclasses.dataclass(frozen=True)
