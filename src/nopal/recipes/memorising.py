@@ -238,7 +238,7 @@ def mini_imagenet(shot: int) -> Table:
         classifier_budgets={"demo": 20, "hour": 2_000},
         tuned=FineTunedEncoderOptions(rates=(0.01, 0.05)),
         hours=(2_000, 30_000) if shot == 1 else (400, 7_000),
-        mr_note=f"{MR_NOTE}; at 1 shot the row of 18,000 steps has beta 1e-6, the other 1e-5",
+        mr_note=f"{MR_NOTE}; at 1 shot the row of 18,000 steps has beta 1e-6, the others 1e-5",
     )
 
 
