@@ -28,8 +28,8 @@ MR_NOTE = (
 # The range of the paper's search.
 _BETAS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
 
-# Test accuracies with their standard deviations over five trials, one-shot and five-shot; those of fine-tuning and
-# nearest neighbours are taken from Ravi & Larochelle 2017, where they have 95% intervals.
+DEVIATION, QUOTED = "standard deviation", "quoted from Ravi & Larochelle 2017, 95% interval"
+# Test accuracies, one-shot and five-shot, with their standard deviations over five trials.
 _PUBLISHED = {
     "omniglot-nme": {
         "maml": ((7.8, 0.2), (50.7, 22.9)),
@@ -63,9 +63,9 @@ _BEFORE = {
 _RAJENDRAN = {"maml-fixed-tasks": 30.2, "maml-intra-shuffle": 42.7}
 
 
-def _pdf(of_row: tuple[tuple[float, float], tuple[float, float]], shot: int) -> Published:
+def _pdf(of_row: tuple[tuple[float, float], tuple[float, float]], shot: int, what: str = DEVIATION) -> Published:
     mean, spread = of_row[0 if shot == 1 else 1]
-    return Published(mean, f"[PDF] (standard deviation {spread})")
+    return Published(mean, f"[PDF] ({what} {spread})")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +103,8 @@ class Table:
         class; one with an `encoder` has no training but the encoder's."""
         at = self.way, self.shot
         if name in _PUBLISHED[self.name]:
-            published = _pdf(_PUBLISHED[self.name][name], self.shot)
+            what = QUOTED if name in ("fine-tuning", "nearest-neighbour") else DEVIATION
+            published = _pdf(_PUBLISHED[self.name][name], self.shot, what)
         elif name in _RAJENDRAN and (self.name, self.shot) == ("mini-imagenet-nme", 1):
             published = Published(_RAJENDRAN[name], "[2ND] (Rajendran et al. 2020)")
         before = _BEFORE[self.name].get(name)

@@ -126,7 +126,7 @@ def _in_order(data: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         own = sorted((record for record in records if record["recipe"] == recipe.name), key=budget_order)
         if not own and recipe.published and recipe.data == data:
             own = [_published_only(recipe.name, recipe.title, data, recipe.published)]
-        if recipe.before:
+        if recipe.before and recipe.data == data:
             before = {"published": recipe.before.mean, "published_source": recipe.before.source}
             own = [{**record, "before": before} for record in own]
         lines += own
