@@ -25,15 +25,13 @@ from nopal.nets.chain import Chain
 from nopal.nets.mean_field import RandomWeights
 from nopal.nets.stochastic import Certain
 from nopal.options.learners import MetaLearnerOptions
+from nopal.options.neural_processes import ANPOptions, CNPOptions, NPOptions
 from nopal.options.plain import from_plain, to_plain
 from nopal.options.regularised import (
-    ANPOptions,
     BayesByBackpropOptions,
-    CNPOptions,
     FeatureOptions,
     FineTuningOptions,
     MAMLOptions,
-    NPOptions,
     RegularisedOptions,
     TAMLOptions,
     WholeMAMLOptions,

@@ -18,7 +18,8 @@ from nopal.data.poses import PoseSet
 from nopal.learners.learner import Learner
 from nopal.options.experiment import Experiment, TrainingOptions
 from nopal.options.learners import ProtoNetOptions
-from nopal.options.regularised import CNPOptions, FeatureOptions, RegularisedOptions
+from nopal.options.neural_processes import CNPOptions
+from nopal.options.regularised import FeatureOptions, RegularisedOptions
 from nopal.options.tasks import PoseTasks
 from nopal.recipes.catalogue import RECIPES
 from nopal.recipes.recipe import Published, Recipe

@@ -17,7 +17,7 @@ from nopal.evaluation import Scores, evaluate
 from nopal.learners import MAML
 from nopal.options.experiment import Experiment, TrainingOptions
 from nopal.options.learners import MAMLOptions, MetaLearnerOptions
-from nopal.options.regularised import CNPOptions
+from nopal.options.neural_processes import CNPOptions
 from nopal.options.tasks import Classes, PoseTasks, SinusoidTasks, TaskOptions
 from nopal.recipes.catalogue import RECIPES
 from nopal.recipes.recipe import Recipe

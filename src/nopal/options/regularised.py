@@ -1,6 +1,6 @@
 """The choices of Yin et al. 2020 (arXiv 1912.03820), of what they compare with and of what may stand around it, as
-plain data: an encoder before a learner that is not adapted, neural processes, other regularisers; for angles, views
-with their mirror images and errors on left-out examples."""
+plain data: an encoder before a learner that is not adapted, other regularisers; for angles, views with their mirror
+images and errors on left-out examples."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from nopal.errors import check_choice
-from nopal.learners.attentive_neural_process import AttentiveNeuralProcess
 from nopal.learners.bayes_by_backprop import BayesByBackprop
-from nopal.learners.conditional_neural_process import ConditionalNeuralProcess, OverQueries
 from nopal.learners.cross_validated import CrossValidated
 from nopal.learners.fine_tuning import FineTuning
 from nopal.learners.meta_regularisation import Draws, MetaRegularised, Of
 from nopal.learners.mirrored import Mirrored
-from nopal.learners.neural_process import NeuralProcess
 from nopal.learners.taml import TAML, Regulariser
 from nopal.nets.bottleneck import Bottleneck, OverDimensions
 from nopal.nets.chain import Chain
@@ -29,7 +26,7 @@ from nopal.nets.mlp import MLP
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Statistics
 from nopal.options.learners import MAMLOptions, MetaLearnerOptions, NetworkOptions
-from nopal.options.plain import LATER
+from nopal.options.neural_processes import CNPOptions
 from nopal.tasks.target import Target
 
 Noise = Literal["none", "weights", "activations"]
@@ -137,80 +134,11 @@ class FineTuningOptions(EncodedNetworkOptions, MetaLearnerOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class CNPOptions(MetaLearnerOptions):
-    """Conditional neural process."""
-
-    method: ClassVar[str] = "cnp"
-    title: ClassVar[str] = "CNP"
-    representation: int = 100
-    """numbers that an example becomes, of which the mean is taken"""
-    hidden: tuple[int, ...] = (100, 100)
-    """hidden units of both networks, to that and from it"""
-    summary: int | None = None
-    """numbers that a linear layer makes of the mean; the mean itself by default"""
-    lift: int | None = None
-    """numbers that a linear layer makes of a label; the label itself by default"""
-    deviation: float | None = None
-    """standard deviation of initial weights before the decoder; Glorot-uniform by default"""
-    decoder_deviation: float | None = dataclasses.field(default=None, metadata=LATER)
-    """the same of the decoder"""
-    over_queries: OverQueries = "mean"
-    """of the loss: mean or sum"""
-
-    def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> ConditionalNeuralProcess:
-        return ConditionalNeuralProcess(math.prod(shape), target, key=key, **dataclasses.asdict(self))
-
-
-@dataclasses.dataclass(frozen=True)
-class NPOptions(MetaLearnerOptions):
-    """Neural process."""
-
-    method: ClassVar[str] = "np"
-    title: ClassVar[str] = "NP"
-    latent: int = 64
-    """numbers of a task's latent vector"""
-    representation: int = 100
-    """numbers that an example becomes"""
-    hidden: tuple[int, ...] = (100, 100)
-    """hidden units of every network"""
-    over_queries: OverQueries = "mean"
-    """of the loss: mean or sum"""
-    samples: int = 0
-    """latent vectors over which predictions average; 0 for the mean of them"""
-
-    def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> NeuralProcess:
-        return NeuralProcess(math.prod(shape), target, key=key, **dataclasses.asdict(self))
-
-
-@dataclasses.dataclass(frozen=True)
-class ANPOptions(MetaLearnerOptions):
-    """Attentive neural process."""
-
-    method: ClassVar[str] = "anp"
-    title: ClassVar[str] = "ANP"
-    latent: int = 64
-    """numbers of a task's latent vector"""
-    representation: int = 96
-    """numbers that an example becomes"""
-    hidden: tuple[int, ...] = (96, 96)
-    """hidden units of every network"""
-    heads: int = 8
-    """of attention; they share the representation"""
-    over_queries: OverQueries = "mean"
-    """of the loss: mean or sum"""
-    samples: int = 0
-    """latent vectors over which predictions average; 0 for the mean of them"""
-
-    def build(self, shape: tuple[int, ...], target: Target, key: PRNGKeyArray) -> AttentiveNeuralProcess:
-        return AttentiveNeuralProcess(math.prod(shape), target, key=key, **dataclasses.asdict(self))
-
-
-@dataclasses.dataclass(frozen=True)
 class RegularisedOptions(MetaLearnerOptions):
     """A learner on features that an encoder makes, which is not adapted and may be regularised."""
 
     method: ClassVar[str] = "meta_regularised"
-    learner: MetaLearnerOptions = CNPOptions()
+    learner: MetaLearnerOptions = dataclasses.field(default=CNPOptions())
     encoder: FeatureOptions = FeatureOptions()
     noise: Noise = "weights"
     """what is drawn: nothing, the encoder's weights (W), or what it makes of an input (A)"""

@@ -138,6 +138,8 @@ class Table:
         own = "" if "nearest-neighbour" in _PUBLISHED[self.name] else "not in the paper: "
         augmented, permuted = Classes("fixed_labels", augmented=True), "labels permuted in every task"
         fixed, shuffled = Classes("fixed_tasks"), Classes("intra_shuffle")
+        five = "mr-maml-w-queries", "MR-MAML (W), 5 queries a class", self.mr_maml(self.beta), QUERIES
+        queries = [self.row(*five, query=5)] if self.shot == 1 else []
         return (
             self.row(
                 "fine-tuning",
@@ -174,15 +176,7 @@ class Table:
                 SHUFFLED,
                 shuffled,
             ),
-            *(
-                [
-                    self.row(
-                        "mr-maml-w-queries", "MR-MAML (W), 5 queries a class", self.mr_maml(self.beta), QUERIES, query=5
-                    )
-                ]
-                if self.shot == 1
-                else []
-            ),
+            *queries,
             self.row("protonet", "ProtoNets", ProtoNetOptions(), CLOSED),
             self.row("ridge", "ridge regression", RidgeOptions(downsample="pool"), CLOSED),
         )

@@ -9,13 +9,11 @@ from typing import Any
 
 from nopal.options.experiment import Experiment, TrainingOptions
 from nopal.options.learners import MAMLOptions, MetaLearnerOptions
+from nopal.options.neural_processes import ANPOptions, CNPOptions, NPOptions
 from nopal.options.regularised import (
-    ANPOptions,
     BayesByBackpropOptions,
-    CNPOptions,
     FeatureOptions,
     FineTuningOptions,
-    NPOptions,
     RegularisedOptions,
     WholeMAMLOptions,
     scale_of,

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from nopal.options.experiment import Experiment, TrainingOptions
 from nopal.options.learners import MAMLOptions, MetaLearnerOptions
-from nopal.options.regularised import CNPOptions, FeatureOptions, RegularisedOptions, scale_of
+from nopal.options.neural_processes import CNPOptions
+from nopal.options.regularised import FeatureOptions, RegularisedOptions, scale_of
 from nopal.options.tasks import SinusoidTasks
 from nopal.recipes.recipe import OURS, Budget, Difficulty, Published, Recipe, but
 
