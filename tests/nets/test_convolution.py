@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from nopal.nets.convolution import convolve, max_pool
+from nopal.mapping import bytes_written
+from nopal.nets import convolution
+from nopal.nets.convolution import convolve, few_at_once, max_pool
 
 SHAPES = [
     ((3, 6, 7, 2), (3, 3)),
@@ -99,3 +101,29 @@ def test_pooling_shares_the_gradient_among_equal_numbers():
     """After a ReLU whole squares are zero: no part of the gradient may be lost or counted twice."""
     gradient = jax.jit(jax.grad(lambda x: max_pool(x).sum()))(jnp.zeros((1, 4, 4, 1)))
     assert np.asarray(gradient).reshape(2, 2, 2, 2).sum((1, 3)).tolist() == [[1, 1], [1, 1]]
+
+
+def test_a_few_images_at_once_have_the_values_and_derivatives_of_all(monkeypatch):
+    """Room for two of six images (of seven: for one), and in an inner step and its derivative, too."""
+
+    def network(kernel, x):
+        return jnp.tanh(convolve(x, kernel, stride=2))
+
+    def found(few, x):
+        def loss(kernel):
+            return jnp.sum((few_at_once(lambda x: network(kernel, x), x) if few else network(kernel, x)) ** 3)
+
+        return (loss(kernel), *jax.jvp(jax.grad(loss), (kernel,), (along,)))
+
+    kernel, along = normal(3, 3, 2, 4, seed=1), normal(3, 3, 2, 4, seed=2)
+    sizes = []
+    watched = lambda x: sizes.append(len(x)) or network(kernel, x)  # noqa: E731
+    one = bytes_written(jax.make_jaxpr(lambda x: network(kernel, x))(normal(1, 6, 5, 2)).jaxpr)
+    monkeypatch.setattr(convolution, "CACHE", 2 * one + 1)
+    for images, together in ((6, 2), (7, 1), (2, 2)):
+        x = normal(images, 6, 5, 2)
+        for a, b in zip(*jax.jit(lambda x: (found(True, x), found(False, x)))(x)):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+        few_at_once(watched, x)
+        assert sizes[-1] == together
+    assert few_at_once(lambda x: network(kernel, x), normal(0, 6, 5, 2)).shape == (0, 3, 3, 4)

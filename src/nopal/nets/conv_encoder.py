@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from nopal.errors import NopalError
-from nopal.nets.convolution import convolve, max_pool
+from nopal.nets.convolution import convolve, few_at_once, max_pool
 from nopal.nets.linear import Linear
 from nopal.nets.network import Network
 from nopal.nets.normalisation import Moments
@@ -77,10 +77,14 @@ class ConvEncoder(Network):
     def __call__(
         self, x: Float[Array, "m h w c"], statistics: tuple[Moments, ...] | None = None
     ) -> tuple[Float[Array, "m outputs"], tuple[Moments, ...]]:
+        maps = few_at_once(self._convolved, x)
+        outputs = self.dense(maps.reshape(len(x), -1))
+        return (jax.nn.relu(outputs) if self.activate_outputs else outputs), ()
+
+    def _convolved(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 f"]:
         for i, convolution in enumerate(self.convolutions):
             if i == len(self.convolutions) - 1:
                 x = max_pool(x)
             x = convolution(x)
             x = jax.nn.relu(x) if self.activation else x
-        outputs = self.dense(x.reshape(len(x), -1))
-        return (jax.nn.relu(outputs) if self.activate_outputs else outputs), ()
+        return x

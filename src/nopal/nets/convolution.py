@@ -8,11 +8,14 @@ matrix. Elsewhere `lax.conv` is used.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from nopal.mapping import CACHE, bytes_written
 from nopal.nets.columns import convolve_by_columns
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
@@ -107,6 +110,21 @@ def _dense_backward(saved: tuple[Array, Array], slope: Array) -> tuple[Array, Ar
 
 _convolve_densely = jax.custom_vjp(lambda x, kernel: _dense_forward(x, kernel)[0])
 _convolve_densely.defvjp(_dense_forward, _dense_backward)
+
+
+def few_at_once(
+    function: Callable[[Float[Array, "n ..."]], Float[Array, "n ..."]], x: Float[Array, "m ..."]
+) -> Float[Array, "m ..."]:
+    """`function` of all images, if it treats them alike: on a CPU of as few after the other as keep in cache what it
+    writes, elsewhere of all together."""
+    if jax.default_backend() != "cpu" or len(x) == 0:
+        return function(x)
+    most = CACHE // bytes_written(jax.make_jaxpr(function)(x[:1]).jaxpr)
+    together = next(n for n in range(max(1, min(len(x), most)), 0, -1) if len(x) % n == 0)
+    if together == len(x):
+        return function(x)
+    outputs = lax.map(function, x.reshape(-1, together, *x.shape[1:]))
+    return outputs.reshape(len(x), *outputs.shape[2:])
 
 
 @jax.custom_jvp
