@@ -38,8 +38,10 @@ def convolve(
 
 
 def _thin(kernel: Array) -> bool:
-    """Whether there are so few channels that copying costs more than multiplying."""
-    return 2 <= kernel.shape[2] <= 16 and kernel.shape[3] <= 32
+    """Whether there are so few channels that copying costs more than multiplying, but not so few beside the features
+    that products for each row of the kernel, three times as wide as these, cost more than the copies they save."""
+    channels, features = kernel.shape[2:]
+    return 2 <= channels <= 16 and features <= min(32, 8 * channels)
 
 
 def _convolve_natively(x: Array, kernel: Array, pads: Pads, stride: int = 1) -> Array:
