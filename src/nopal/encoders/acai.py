@@ -26,7 +26,7 @@ from nopal.encoders.training import check_choices, check_images, run_steps
 from nopal.errors import NopalError
 from nopal.loop import Hook
 from nopal.mapping import device_mesh, mean_over_tasks
-from nopal.nets.autoencoder import ConvDecoder, ConvEncoder
+from nopal.nets.autoencoder import PoolingEncoder, UpsamplingDecoder
 from nopal.numerics.shuffling import epoch_rows
 
 
@@ -88,13 +88,13 @@ PUBLISHED = {name: ACAIOptions(steps=262_144) for name in ("omniglot", "mnist")}
 class ACAIState(eqx.Module):
     """What a step changes, and so what a checkpoint holds."""
 
-    encoder: ConvEncoder
-    decoder: ConvDecoder
-    critic: ConvEncoder
+    encoder: PoolingEncoder
+    decoder: UpsamplingDecoder
+    critic: PoolingEncoder
     optimiser: PyTree
 
     @property
-    def networks(self) -> tuple[ConvEncoder, ConvDecoder, ConvEncoder]:
+    def networks(self) -> tuple[PoolingEncoder, UpsamplingDecoder, PoolingEncoder]:
         return self.encoder, self.decoder, self.critic
 
 
@@ -102,14 +102,14 @@ def initial_state(channels: int, options: ACAIOptions, key: PRNGKeyArray) -> ACA
     """Fresh networks for images of so many channels; the critic is a second encoder."""
     keys, sizes = jax.random.split(key, 3), (channels, options.depth, options.latent, options.scales)
     networks = (
-        ConvEncoder(*sizes, key=keys[0]),
-        ConvDecoder(*sizes, key=keys[1]),
-        ConvEncoder(*sizes, key=keys[2]),
+        PoolingEncoder(*sizes, key=keys[0]),
+        UpsamplingDecoder(*sizes, key=keys[1]),
+        PoolingEncoder(*sizes, key=keys[2]),
     )
     return ACAIState(*networks, optimiser=optax.adam(options.rate).init(networks))
 
 
-def criticise(critic: ConvEncoder, x: Float[Array, "m h w c"]) -> Float[Array, "m"]:
+def criticise(critic: PoolingEncoder, x: Float[Array, "m h w c"]) -> Float[Array, "m"]:
     """What the critic takes for the smaller part of a mixture: the mean of its latent map."""
     return critic(x).mean((1, 2, 3))
 
@@ -121,7 +121,7 @@ def mix(h: Float[Array, "m h w c"], share: Float[Array, "m"]) -> Float[Array, "m
 
 
 def gradients(
-    networks: tuple[ConvEncoder, ConvDecoder, ConvEncoder],
+    networks: tuple[PoolingEncoder, UpsamplingDecoder, PoolingEncoder],
     x: Float[Array, "m h w c"],
     share: Float[Array, "m"],
     weight: float,
@@ -135,7 +135,7 @@ def gradients(
     encoder, decoder, critic = networks
     m = len(x)
 
-    def reconstruct_and_mix(encoder: ConvEncoder, decoder: ConvDecoder) -> Float[Array, "both h w c"]:
+    def reconstruct_and_mix(encoder: PoolingEncoder, decoder: UpsamplingDecoder) -> Float[Array, "both h w c"]:
         h = encoder(x)
         return decoder(jnp.concatenate([h, mix(h, share)]))
 
@@ -189,8 +189,8 @@ class ACAIStep(eqx.Module):
 class ACAI(Decodable):
     """The latent map of an autoencoder as one vector; it can also be decoded."""
 
-    encoder: ConvEncoder
-    decoder: ConvDecoder
+    encoder: PoolingEncoder
+    decoder: UpsamplingDecoder
 
     @classmethod
     def fit(

@@ -46,7 +46,7 @@ class Convolution(eqx.Module):
         return convolve(jnp.concatenate([x, jnp.ones_like(x[..., :1])], 3), kernel) + self.bias
 
 
-class ConvEncoder(eqx.Module):
+class PoolingEncoder(eqx.Module):
     """A 1 x 1 convolution; at each scale two of 3 x 3 and average pooling; then two more, the last one linear.
 
     The number of features is `depth`, doubled at each scale, and in the end `latent`.
@@ -76,7 +76,7 @@ class ConvEncoder(eqx.Module):
         return other(leaky_relu(one(x)))
 
 
-class ConvDecoder(eqx.Module):
+class UpsamplingDecoder(eqx.Module):
     """At each scale two 3 x 3 convolutions and upsampling; then two more, the last one linear."""
 
     pairs: tuple[tuple[Convolution, Convolution], ...]
