@@ -27,9 +27,8 @@ from nopal.recipes.recipe import Published, Recipe
 from nopal.runs import load_run, read_records
 from nopal.stages.given import check_fitted_on, given_encoder
 from nopal.stages.reopening import origin_of
-from nopal.stages.running import prepare, run_recipe
+from nopal.stages.running import open_recipe, prepare, run_recipe
 from nopal.stages.sources import NAMED
-from nopal.stages.task_sources import open_tasks
 
 TRAINING = TrainingOptions(way=2, shot=1, query=1, tasks_per_step=1, steps=40)
 TRAINED = Recipe(
@@ -323,10 +322,8 @@ def test_the_seed_is_that_of_random_baselines(tmp_path: Path) -> None:
         experiment=Experiment(ClusterMatchingOptions(clusters=5, repeats=1), EncoderOptions("raw")),
         difficulties=((3, 1),),
     )
-    source = open_tasks("letters", matching.experiment)
-    learners = [
-        prepare(matching, matching.experiment, source, tmp_path, False, seed=seed)[0]((3, 1)) for seed in (0, 0, 1)
-    ]
+    opened = open_recipe(matching, matching.experiment, 0)
+    learners = [prepare(dataclasses.replace(opened, seed=seed), tmp_path, False).learner((3, 1)) for seed in (0, 0, 1)]
     same, other = (
         all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (learners[0], learner))))
         for learner in learners[1:]

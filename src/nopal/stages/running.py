@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
@@ -59,20 +59,39 @@ def run_recipe(
     check_episodes(episodes)
     given = given_encoder(recipe, encoder) if isinstance(encoder, Path) else encoder
     from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
-    recipe, source = open_recipe(recipe, experiment, given, data)
+    opened = open_recipe(recipe, experiment, seed, given, data)
     clock = Stopwatch(Path(folder) / "seconds.txt")
-    learner, test, training_tasks = prepare(recipe, experiment, source, folder, resume, given, seed)
-    record = judge(
-        recipe, experiment, seed, learner, test, training_tasks, results, episodes, clock, console, given, source.own
-    )
-    show_predictions(recipe, experiment, learner, folder, source)
+    judged = prepare(opened, folder, resume)
+    record = judge(opened, judged, results, episodes, clock, console)
+    show_predictions(opened, judged.learner, folder)
     return record
 
 
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A recipe at one budget and seed, and the data that it is run on."""
+
+    recipe: Recipe
+    experiment: Experiment
+    seed: int
+    source: TaskSource
+    given: Encoder | None = None
+    """taken in place of fitting one"""
+
+
+class Judged(NamedTuple):
+    """What is measured: a learner, or a function that chooses one for each difficulty; the tasks of its test, and those
+    that it was meta-trained on."""
+
+    learner: Learner | Callable[[Difficulty], Learner]
+    test: TasksAt
+    training: Tasks | None = None
+
+
 def open_recipe(
-    recipe: Recipe, experiment: Experiment, given: Encoder | None, data: Path | None
-) -> tuple[Recipe, TaskSource]:
-    """The tasks of a recipe. On data of a person the recipe says so, and has no published numbers."""
+    recipe: Recipe, experiment: Experiment, seed: int, given: Encoder | None = None, data: Path | None = None
+) -> Opened:
+    """A recipe and its tasks. On data of a person the recipe says so, and has no published numbers."""
     source = open_tasks(recipe.data, experiment, given, data)
     if given and isinstance(source, ImageTasks):
         check_fitted_on(given, recipe, len(source.splits.train))
@@ -80,25 +99,16 @@ def open_recipe(
         name = Path(source.own.get("source") or source.own.get("pickles", ["unnamed"])[0]).stem
         told, held_back = recipe_data(recipe.data), VALIDATION if recipe.data.endswith(VALIDATION) else ""
         recipe = dataclasses.replace(recipe, data=f"{told}{OWN}{name}{held_back}", published={})
-    return recipe, source
+    return Opened(recipe, experiment, seed, source, given)
 
 
 def judge(
-    recipe: Recipe,
-    experiment: Experiment,
-    seed: int,
-    learner: Learner | Callable[[Difficulty], Learner],
-    test: TasksAt,
-    training_tasks: Tasks | None,
-    results: str | Path,
-    episodes: int,
-    clock: Stopwatch,
-    console: Console,
-    given: Encoder | None = None,
-    own: dict[str, Any] | None = None,
+    opened: Opened, judged: Judged, results: str | Path, episodes: int, clock: Stopwatch, console: Console
 ) -> Path:
     """Measure a learner on test tasks and, where it was meta-trained, by the meter on its training tasks; write the
     record."""
+    recipe, experiment, given = opened.recipe, opened.experiment, opened.given
+    learner = judged.learner
 
     def show(difficulty: Difficulty, scores: Scores) -> None:
         published = recipe.published.get(difficulty)
@@ -110,21 +120,21 @@ def judge(
             soft_wrap=True,
         )
 
-    found = measure(learner, test, recipe.difficulties, episodes=episodes, report=show)
+    found = measure(learner, judged.test, recipe.difficulties, episodes=episodes, report=show)
     chosen = {"chosen": learner.settings} if isinstance(learner, Chosen) else {}
     meter = None
-    if training_tasks and isinstance(learner, Learner):
-        reading = read_meter(learner, training_tasks, key=key_of(EVALUATION_SEED), episodes=min(episodes, METER_TASKS))
+    if judged.training and isinstance(learner, Learner):
+        reading = read_meter(learner, judged.training, key=key_of(EVALUATION_SEED), episodes=min(episodes, METER_TASKS))
         console.print(f"Reliance on the support set, on training tasks: {reading}", highlight=False, soft_wrap=True)
         meter = reading.as_dict()
     record = make_record(
         recipe=recipe.name,
         learner=recipe.title,
         data=recipe.data,
-        seed=seed,
+        seed=opened.seed,
         config=to_plain(experiment)
         | ({"encoder": given.made} if given else {})
-        | ({"own": own} if own else {})
+        | ({"own": opened.source.own} if opened.source.own else {})
         | chosen,
         steps=steps_of(experiment, given),
         published_steps=steps_of(recipe.experiment) if recipe.steps_published else None,
@@ -140,14 +150,12 @@ def judge(
     return Path(str(from_first(lambda: {"path": str(write_record(results, record))})["path"]))
 
 
-def show_predictions(
-    recipe: Recipe, experiment: Experiment, learner: object, folder: str | Path, source: TaskSource
-) -> None:
+def show_predictions(opened: Opened, learner: object, folder: str | Path) -> None:
     """Leave a picture of what a learner predicts in its run's folder, where its tasks can be drawn: poses."""
-    tasks, training = experiment.tasks, experiment.training
-    if source.poses is not None and isinstance(tasks, PoseTasks) and training and isinstance(learner, Learner):
-        about = f"{recipe.name} after {training.steps:,} steps"
-        draw_predictions(learner, source.poses, tasks, training.shot, about, Path(folder) / PICTURE)
+    poses, tasks, training = opened.source.poses, opened.experiment.tasks, opened.experiment.training
+    if poses is not None and isinstance(tasks, PoseTasks) and training and isinstance(learner, Learner):
+        about = f"{opened.recipe.name} after {training.steps:,} steps"
+        draw_predictions(learner, poses, tasks, training.shot, about, Path(folder) / PICTURE)
 
 
 def steps_of(experiment: Experiment, given: Encoder | None = None) -> int:
@@ -167,21 +175,13 @@ def batches_of(recipe: Recipe, experiment: Experiment) -> tuple[int, int] | None
     return own.tasks_per_step, published.tasks_per_step
 
 
-def prepare(
-    recipe: Recipe,
-    experiment: Experiment,
-    source: TaskSource,
-    folder: str | Path,
-    resume: bool,
-    given: Encoder | None = None,
-    seed: int = 0,
-) -> tuple[Learner | Callable[[Difficulty], Learner], TasksAt, Tasks | None]:
-    """The learner, meta-trained where it has to be, or a function that chooses one for each difficulty; the tasks that
-    it is judged on, and those that it was meta-trained on."""
+def prepare(opened: Opened, folder: str | Path, resume: bool) -> Judged:
+    """The learner, meta-trained where it has to be, and the tasks that it is judged on."""
+    recipe, experiment, source, given = opened.recipe, opened.experiment, opened.source, opened.given
     options = experiment.learner
     if isinstance(options, FromScratchOptions):
-        weights = key_of(seed)
-        return lambda at: options.build(source.shape, source.test(at).target, weights), source.test, None
+        weights = key_of(opened.seed)
+        return Judged(lambda at: options.build(source.shape, source.test(at).target, weights), source.test)
     if isinstance(options, BaselineOptions | FineTunedEncoderOptions):
         encoder = given or experiment.encoder
         if encoder is None or not isinstance(source, ImageTasks):
@@ -190,15 +190,17 @@ def prepare(
             images = source.splits.train
             encoder = fit_encoder(images, encoder, recipe.data, folder=Path(folder) / "encoder", resume=resume)
         if isinstance(options, FineTunedEncoderOptions):
-            return prepare_fine_tuning(options, encoder, source.splits, recipe.data), source.test, None
-        return *prepare_baseline(options, encoder, source.splits, recipe.data, seed), None
+            return Judged(prepare_fine_tuning(options, encoder, source.splits, recipe.data), source.test)
+        return Judged(*prepare_baseline(options, encoder, source.splits, recipe.data, opened.seed))
     if experiment.training is None:
         raise NopalError(f"The recipe {recipe.name} names no training, which its learner needs.")
-    check_tests(source, recipe)
-    made, training = made_of(recipe, experiment, source, given), experiment.training
-    run = begin_run(folder, source.shape, options, training, tasks=experiment.tasks, made=made, resume=resume)
+    check_tests(opened)
+    training = experiment.training
+    run = begin_run(
+        folder, source.shape, options, training, tasks=experiment.tasks, made=made_of(opened), resume=resume
+    )
     tasks, validation = source.training(run, experiment), source.validation(training)
-    return meta_train(run, tasks, validation=validation, label=recipe.name), source.test, tasks
+    return Judged(meta_train(run, tasks, validation=validation, label=recipe.name), source.test, tasks)
 
 
 def prepare_baseline(
@@ -234,19 +236,20 @@ def prepare_fine_tuning(
     return Chosen(options.offer(encode), validation, options.tuning_tasks)
 
 
-def check_tests(source: TaskSource, recipe: Recipe) -> None:
+def check_tests(opened: Opened) -> None:
     """Raises `NopalError` where there are too few data for the test tasks, which would be late after training."""
-    for at in recipe.difficulties:
-        source.test(at)
+    for at in opened.recipe.difficulties:
+        opened.source.test(at)
 
 
-def made_of(recipe: Recipe, experiment: Experiment, source: TaskSource, given: Encoder | None = None) -> dict[str, Any]:
+def made_of(opened: Opened) -> dict[str, Any]:
     """Where the tasks of a run come from, as its configuration says."""
+    recipe, experiment, given = opened.recipe, opened.experiment, opened.given
     made: dict[str, Any] = {"recipe": recipe.name, "encoder": None, "partitions": None}
     if recipe.data.endswith(VALIDATION):
         made["held_back"] = True
-    if source.own:
-        made["own"] = source.own
+    if opened.source.own:
+        made["own"] = opened.source.own
     if experiment.partitions:
         encoder = given.made if given else experiment.encoder and to_plain(experiment.encoder)
         made |= {"encoder": encoder, "partitions": to_plain(experiment.partitions)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from nopal.seeds import train_seeds
 from nopal.stages.beginning import begin_run, undone_if_refused
 from nopal.stages.given import given_encoder
 from nopal.stages.pipeline import Training
-from nopal.stages.running import check_tests, judge, made_of, open_recipe, show_predictions
+from nopal.stages.running import Judged, check_tests, judge, made_of, open_recipe, show_predictions
 from nopal.stages.watching import progress_of
 from nopal.training import Tasks
 
@@ -56,31 +57,33 @@ def run_seeds(
     check_episodes(episodes)
     given = given_encoder(recipe, encoder) if encoder else None
     from_first(lambda: check_writable(Path(results) / recipe.name / "record.json"))
-    recipe, source = open_recipe(recipe, recipe.experiment, given, data)
-    check_tests(source, recipe)
+    first = open_recipe(recipe, recipe.experiment, seeds[0], given, data)
+    check_tests(first)
     folders = [folder_of(seed) for seed in seeds]
     if not resume:
         for folder in folders:
             from_first(lambda folder=folder: refuse_used(folder))  # type: ignore[misc]
-    share = 1 / len(seeds)
+    rows = [
+        dataclasses.replace(first, experiment=experiment, seed=seed) for experiment, seed in zip(experiments, seeds)
+    ]
+    source, share = first.source, 1 / len(seeds)
     clocks = [Stopwatch(folder / "seconds.txt", share) for folder in folders]
     with contextlib.ExitStack() as undo:
         runs: list[RunFolder] = []
-        for experiment, folder in zip(experiments, folders):
-            made, of_seed = made_of(recipe, experiment, source, given), experiment.training
+        for row, folder in zip(rows, folders):
+            of_seed, kind = row.experiment.training, row.experiment.tasks
             assert of_seed
-            run = begin_run(folder, source.shape, options, of_seed, tasks=experiment.tasks, made=made, resume=resume)
+            run = begin_run(folder, source.shape, options, of_seed, tasks=kind, made=made_of(row), resume=resume)
             undo.enter_context(undone_if_refused(run))
             runs.append(run)
-        tasks = [source.training(run, experiment) for experiment, run in zip(experiments, runs)]
+        tasks = [source.training(run, row.experiment) for row, run in zip(rows, runs)]
     validation = source.validation(training)
     learners = meta_train_seeds(runs, tasks, validation=validation, label=recipe.name)
     found = []
-    for seed, experiment, learner, trained_on, clock in zip(seeds, experiments, learners, tasks, clocks):
-        console.print(f"Seed {seed}:", highlight=False)
-        about = (recipe, experiment, seed, learner, source.test, trained_on, results, episodes, clock, console, given)
-        found.append(judge(*about, source.own))
-        show_predictions(recipe, experiment, learner, folder_of(seed), source)
+    for row, learner, trained_on, clock, folder in zip(rows, learners, tasks, clocks, folders):
+        console.print(f"Seed {row.seed}:", highlight=False)
+        found.append(judge(row, Judged(learner, source.test, trained_on), results, episodes, clock, console))
+        show_predictions(row, learner, folder)
     return found
 
 
