@@ -26,7 +26,7 @@ def _hardware() -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     kinds = [device.device_kind for device in jax.devices() if device.platform != "cpu"]
     accelerators = " + ".join(f"{kinds.count(kind)} x {kind}" for kind in dict.fromkeys(kinds)) or "no accelerator"
-    return f"{_processor()}, {cores} cores{_memory()}, {accelerators}"
+    return f"{_processor()}, {cores} core{'' if cores == 1 else 's'}{_memory()}, {accelerators}"
 
 
 def _processor() -> str:
