@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from nopal.errors import NopalError
-from nopal.learners import MAML, TAML, ConditionalNeuralProcess, MetaLearner, MetaRegularised
+from nopal.learners import MAML, TAML, ConditionalNeuralProcess, MetaLearner, MetaRegularised, NeuralProcess
 from nopal.nets import MLP, Bottleneck, Chain, Conv4, MeanField
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Categorical, Gaussian
@@ -379,6 +379,13 @@ def test_an_encoder_that_normalises_is_refused():
 def test_a_coupled_objective_is_refused():
     with pytest.raises(NopalError, match="The objective of TAML couples the tasks of a step, which would be lost"):
         MetaRegularised(weights(), TAML(maml(), regulariser="theil"))
+
+
+def test_a_learner_that_draws_needs_a_key_behind_an_encoder_that_does_not():
+    learner = MetaRegularised(network(2, 3), NeuralProcess(3, TARGET, samples=2, key=KEY))
+    with pytest.raises(NopalError, match=r"Predictions average 2 draws, which need a key"):
+        learner.adapt(examples(4))
+    learner.adapt(examples(4), key=KEY)
 
 
 def test_averages_need_a_key():

@@ -109,7 +109,7 @@ def test_the_points_of_a_sweep(tmp_path: Path) -> None:
     write(tmp_path, "poses-figure-2-mr-cnp-0", "poses-validation", 3.0)
     write(tmp_path, "poses-cnp", "poses", 3.0)
     records = read_records(tmp_path)
-    ((sweep, figure),) = sweeps_of("poses", records)
+    ((sweep, figure, published),) = sweeps_of("poses", records)
     assert (sweep.name, sweep.over) == ("poses-figure-2-mr-maml", "beta")
     marks = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
     rings = {line.get_fillstyle(): line for line in marks}["none"]
@@ -119,8 +119,8 @@ def test_the_points_of_a_sweep(tmp_path: Path) -> None:
     assert figure.axes[0].collections[0].get_segments()[0][:, 1] == pytest.approx([4.5 - 0.5**0.5, 4.5 + 0.5**0.5])
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend[:2] == ["100 of 30,000 steps", "30,000 of 30,000 steps"]
-    ((held_back, figure),) = sweeps_of("poses-validation", records)
-    assert held_back.name == "poses-figure-2-mr-cnp"
+    ((held_back, figure, rings_of_held_back),) = sweeps_of("poses-validation", records)
+    assert (held_back.name, published, rings_of_held_back) == ("poses-figure-2-mr-cnp", True, False)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["100 of 30,000 steps"]
     assert sweeps_of("omniglot-nme", records) == []
 

@@ -114,7 +114,7 @@ class MetaRegularised(WrappingLearner):
     ) -> Predictor:
         """See `Learner.adapt`. Raises `NopalError` where draws are to be averaged and no key is given."""
         if self.samples == 0:
-            return self._adapt(self.encoder.expected(), support, jax.random.key(0) if key is None else key, steps)
+            return self._adapt(self.encoder.expected(), support, key, steps)
 
         def drawn(key: PRNGKeyArray) -> EncodedPredictor:
             weights, rest = jax.random.split(key)
@@ -124,11 +124,12 @@ class MetaRegularised(WrappingLearner):
         return average_draws(drawn, self.samples, support, key)
 
     def _adapt(
-        self, encoder: Stochastic, support: Examples | None, key: PRNGKeyArray, steps: int | None
+        self, encoder: Stochastic, support: Examples | None, key: PRNGKeyArray | None, steps: int | None
     ) -> EncodedPredictor:
-        of_support, of_query, inner = jax.random.split(key, 3)
+        """Without a key for an encoder that draws nothing; whether the learner needs one, it says itself."""
+        of_support, of_query, inner = jax.random.split(jax.random.key(0) if key is None else key, 3)
         known = None if support is None else self._encode(encoder, support, of_support)[0]
-        predictor = self.learner.adapt(known, key=inner, steps=steps)
+        predictor = self.learner.adapt(known, key=None if key is None else inner, steps=steps)
         return EncodedPredictor(encoder, predictor, of_query, self.learner.shape)
 
     def _encode(self, encoder: Stochastic, examples: Examples, key: PRNGKeyArray) -> tuple[Examples, Array]:

@@ -86,7 +86,6 @@ class Table:
     tuned: FineTunedEncoderOptions
     hours: tuple[int, int]
     """steps of an hour on two cores: where a whole network is meta-trained, and where the adapted part is small"""
-    mr_note: str = MR_NOTE
 
     def row(
         self,
@@ -165,7 +164,7 @@ class Table:
             self.row("maml", "MAML", self.maml),
             self.row("taml", "TAML", TAMLOptions(**taml)),
             self.row("maml-encoder", "MAML, encoder not adapted", plain, "MR-MAML without its penalty"),
-            self.row("mr-maml-w", "MR-MAML (W)", self.mr_maml(self.beta), self.mr_note),
+            self.row("mr-maml-w", "MR-MAML (W)", self.mr_maml(self.beta), MR_NOTE),
             self.row("maml-augmented", "MAML, meta-augmentation", self.maml, permuted, augmented),
             self.row("maml-fixed-tasks", "MAML, fixed tasks", self.maml, FIXED, fixed),
             self.row("maml-intra-shuffle", "MAML, intra-shuffle", self.maml, SHUFFLED, shuffled),
@@ -246,7 +245,6 @@ def mini_imagenet(shot: int) -> Table:
         classifier_budgets={"demo": 20, "hour": 2_000},
         tuned=FineTunedEncoderOptions(rates=(0.01, 0.05)),
         hours=(2_000, 30_000) if shot == 1 else (400, 7_000),
-        mr_note=f"{MR_NOTE}; at 1 shot the row of 18,000 steps has beta 1e-6, the others 1e-5",
     )
 
 

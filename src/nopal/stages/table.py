@@ -42,8 +42,9 @@ INTRO = (
 )
 SWEEP = (
     "Dots are measured, with their 95% intervals over test tasks (of several seeds, with the standard deviation "
-    "between them); rings are published."
+    "between them){}."
 )
+RINGS = "; rings are published"
 STEPS = (
     "The same learners after more or fewer steps on the support set, on the same test tasks, as `nopal steps` measured "
     "them (as in figure 5 of Yin et al. 2020); 0 is before adaptation. Intervals are those of 95% over test tasks (of "
@@ -103,9 +104,10 @@ def _below(
         blocks += drawn(comparison_figure(measured), data, f"Measured and published on {data}")
     if ablation := ablation_table(lines):
         blocks += ["### Where the gain comes from", ABLATION, ablation]
-    for sweep, figure in sweeps_of(data, records) if out else ():
+    for sweep, figure, published in sweeps_of(data, records) if out else ():
         name = sweep.name + (VALIDATION if data.endswith(VALIDATION) else "")
-        blocks += [f"### {sweep.title}", SWEEP, *drawn(figure, name, f"{sweep.title}, by {sweep.over}")]
+        told = SWEEP.format(RINGS if published else "")
+        blocks += [f"### {sweep.title}", told, *drawn(figure, name, f"{sweep.title}, by {sweep.over}")]
     for of in curves if out else ():
         at = name_of_difficulty((of.get("way", 0), of.get("shot") or of["points"]))
         name = f"{data}-steps-{at.replace(' ', '-')}"

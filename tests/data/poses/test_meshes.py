@@ -65,10 +65,16 @@ def test_what_nobody_sees_is_left_out(off: Callable[[Mesh], bytes]) -> None:
 
 # Two of the four triangles of a tetrahedron, under headers that announce four.
 CUT = b"0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 1 2\n3 0 1 3\n"
+CORNERS = b"0 0 0\n1 0 0\n0 1 0\n1 1 0\n0 2 0\n1 2 0\n"
 PLY = (
     b"ply\nformat ascii 1.0\nelement vertex %d\nproperty float x\nproperty float y\nproperty float z\n"
     b"element face %d\nproperty list uchar int vertex_indices\nend_header\n"
 )
+
+
+def test_faces_may_be_of_any_size_and_have_a_colour() -> None:
+    for faces in (b"4 0 1 3 2\n4 2 3 5 4\n", b"4 0 1 3 2 255 0 0\n4 2 3 5 4 0.5 0.5 0.5\n"):
+        assert len(parse_mesh(b"OFF\n6 2 0\n" + CORNERS + faces, ".off", "a/b").faces) == 4
 
 
 @pytest.mark.parametrize(
@@ -97,6 +103,10 @@ def test_a_file_with_all_that_its_header_announces_is_whole(content: bytes, suff
         (b"OFF\n0 0 0\n", ".off", "damaged|no triangle"),
         (b"OFF\n4 4 0\n" + CUT, ".off", "ends 2 lines before what its header announces"),
         (b"OFF 4 4 0\n" + CUT, ".off", "ends 2 lines before"),
+        (b"OFF\n4 3 0\n" + CUT, ".off", "ends 1 lines before"),
+        (b"OFF\n6 2 0\n" + CORNERS + b"4 0 1 3 2\n", ".off", "ends 1 lines before"),
+        (b"OFF\n6 2 0\n" + CORNERS + b"4 0 1 3 2\n4 2 3 5\n", ".off", "ends 1 lines before|damaged"),
+        (b"OFF\n6 2 0\n" + CORNERS + b"4 0 1 3 2 4 2 3 5 4\n", ".off", "ends 1 lines before"),  # one would be lost
         (PLY % (4, 4) + CUT, ".ply", "ends 2 lines before"),
         (b"OFF\n3 1 0\n0 0 0\n1e308 0 0\n0 -1e308 0\n3 0 1 2\n", ".off", r"as far as 1e\+308, .* below 1e\+30"),
     ],
@@ -104,6 +114,11 @@ def test_a_file_with_all_that_its_header_announces_is_whole(content: bytes, suff
 def test_bad_files_are_told_by_name(content: bytes, suffix: str, said: str) -> None:
     with pytest.raises(NopalError, match=rf"^The model car/07 .*({said}).*repair it or take it away\.$"):
         parse_mesh(content, suffix, "car/07")
+
+
+def test_a_class_to_drop_that_is_not_there_is_refused(cad: Path) -> None:
+    with pytest.raises(NopalError, match=r"There is no class 'mugg' in .* to drop; expected some of .*mug, shoe"):
+        find_models(cad, drop=("mugg",))
 
 
 def test_models_are_named_after_class_and_file_and_sorted(cad: Path, tmp_path: Path) -> None:

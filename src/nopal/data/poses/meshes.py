@@ -74,13 +74,17 @@ def find_models(root: str | Path, *, drop: Sequence[str] = SYMMETRIC, formats: S
 
     An object is named after the folder it lies in and its file: "car/01". Classes in `drop` and hidden files are passed
     over. Raises `NopalError` where `root` is neither folder nor zip file, where two files would be the same object,
-    where a model lies in no class folder, and where there is none at all.
+    where a model lies in no class folder, where there is none at all, and for a class to drop that is not there, unless
+    it is one of the default.
     """
     root = Path(root).expanduser()
     unknown = [ending for ending in formats if ending not in FORMATS]
     if unknown or not formats:
         raise NopalError(f"The formats are {list(formats)}; expected some of {', '.join(FORMATS)}.")
     files, folders = _contents(root)
+    classes = {folder.name for folder in folders} | {file.parent.name for file in files}
+    if absent := [name for name in drop if name not in classes and name not in SYMMETRIC]:
+        raise NopalError(f"There is no class {absent[0]!r} in {root} to drop; expected some of {_some(classes)}.")
     found: dict[str, Model] = {}
     filled: set[PurePosixPath] = set()
     dropped: dict[str, int] = {}
@@ -222,6 +226,11 @@ def _merged(
     return unique, index.ravel()[faces]
 
 
+def _some(names: set[str]) -> str:
+    shown = sorted(printable(name) for name in names if name)
+    return ", ".join(shown[:20]) + (f" and {len(shown) - 20} more" if len(shown) > 20 else "")
+
+
 def _used(
     vertices: Float[np.ndarray, "n 3"], faces: Int[np.ndarray, "m 3"]
 ) -> tuple[Float[np.ndarray, "k 3"], Int[np.ndarray, "m 3"]]:
@@ -239,11 +248,21 @@ def _missing_lines(content: bytes, suffix: str) -> int:
     if suffix == ".off":
         lines = [line for raw in content.splitlines() if (line := raw.partition(b"#")[0].split())]
         words = [word for line in lines for word in line]
-        counts = words[1:3] if words[0].endswith(b"OFF") else [words[0].rpartition(b"OFF")[2], words[1]]
-        vertices, faces = map(int, counts)
-        if len(words) < 3 * vertices + 4 * faces:  # whole files may have several vertices or faces in a line
-            return vertices + faces - len(lines) + (2 if lines[0][0].endswith(b"OFF") and len(lines[0]) == 1 else 1)
+        own_word = words[0].endswith(b"OFF")
+        vertices, faces = map(int, words[1:3] if own_word else [words[0].rpartition(b"OFF")[2], words[1]])
+        return vertices + faces - _items(lines, 4 if own_word else 3, vertices, faces)
     return 0
+
+
+def _items(lines: list[list[bytes]], header: int, vertices: int, faces: int) -> int:
+    """How many of its vertices and faces an OFF file has, after the `header` words. Vertices may share a line; of each
+    line that follows the parser takes one face, which has all of its vertices and maybe a colour."""
+    found, left = 0, header + 3 * vertices
+    for line in lines:
+        rest, left = line[left:], max(left - len(line), 0)
+        if rest and found < faces and len(rest) > int(rest[0]):
+            found += 1
+    return vertices - -(-left // 3) + found
 
 
 def _one_line(error: Exception) -> str:
