@@ -247,7 +247,7 @@ def _missing_lines(content: bytes, suffix: str) -> int:
         return announced - sum(1 for line in body.splitlines() if line.strip())
     if suffix == ".off":
         lines = [line for raw in content.splitlines() if (line := raw.partition(b"#")[0].split())]
-        words = [word for line in lines for word in line]
+        words = [word for line in lines[:3] for word in line]
         own_word = words[0].endswith(b"OFF")
         vertices, faces = map(int, words[1:3] if own_word else [words[0].rpartition(b"OFF")[2], words[1]])
         return vertices + faces - _items(lines, 4 if own_word else 3, vertices, faces)
