@@ -20,8 +20,10 @@ from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Categorical
 from nopal.training import Tasks
 
-MEMORISING = 0.1
-"""A learner counts as memorising that would lose at most this share of its gain without its support set."""
+MEMORISING = 0.2
+"""A learner counts as memorising that loses less than this share of its gain with the support set of another task."""
+MEMORISED = 0.1
+"""The same without any support set: less, for what all tasks have in common is known before, as it should be."""
 RESAMPLES = 1000
 
 Values = Float[np.ndarray, "tasks"]
@@ -33,10 +35,13 @@ class Reading:
     where a learner predicts nothing then), after adapting to the support set with its labels `shuffled`, and to that of
     another task (`foreign`). `guess` is the score of the best constant prediction.
 
-    Gain is how far a mean score is above (an error: below) that of the guess. `reliance` is 1 less the larger of the
-    shares of the right support set's gain that are kept with either wrong one, brought into 0 to 1: 0 where predictions
-    ignore the support set, 1 where all that is better than guessing comes from it. It is None where the right support
-    set gains nothing for certain. `low` and `high` are its 95% interval, by bootstrap over tasks.
+    Gain is how far a mean score is above (an error: below) that of the guess. `reliance` is the share of the right
+    support set's gain that is lost with the foreign one, brought into 0 to 1: 0 where predictions are as good with
+    another task's support set, 1 where all that is better than guessing comes from the task's own. It is None where the
+    right support set gains nothing for certain. `low` and `high` are its 95% interval, by bootstrap over tasks.
+
+    Shuffled labels are no part of it: a learner that tells the task by labels alone loses nothing by them though it
+    memorises nothing, and one that has memorised its tasks may lose all, for adaptation leads it astray.
     """
 
     metric: str
@@ -49,8 +54,8 @@ class Reading:
     low: float | None
     high: float | None
     memorising: bool
-    """whether the learner is certainly better than guessing without its support set: about as good before it adapts, or
-    with a reliance near 0 and the support set of another task"""
+    """whether the learner is certainly better than guessing and loses almost nothing of that with another task's
+    support set, or has it before it adapts"""
 
     def as_dict(self) -> dict[str, Any]:
         """As a record holds it: mean scores, accuracies in percent."""
@@ -70,6 +75,7 @@ class Reading:
         return {name: None if of is None else float(of.mean()) for name, of in values.items()}
 
     def __str__(self) -> str:
+        """The index with its interval."""
         if self.reliance is None:
             return "undefined: with the right support set it is no better than guessing"
         return f"{self.reliance:.2f} ({self.low:.2f} to {self.high:.2f})"
@@ -113,10 +119,9 @@ def read_meter(
     def gain(values: Values, weights: Float[np.ndarray, "n tasks"]) -> Float[np.ndarray, "n"]:
         return sign * (weights @ values - guesses(weights))
 
-    def lost(weights: Float[np.ndarray, "n tasks"], *without: Values) -> Float[np.ndarray, "n"]:
-        """The share of the gain that goes with what is missing, at least: of several, where most is kept."""
-        kept = np.max([gain(values, weights) for values in without], axis=0)
-        return np.clip(1 - kept / np.maximum(gain(right, weights), np.finfo(float).tiny), 0, 1)
+    def lost(weights: Float[np.ndarray, "n tasks"], without: Values) -> Float[np.ndarray, "n"]:
+        """The share of the gain that goes with what is missing."""
+        return np.clip(1 - gain(without, weights) / np.maximum(gain(right, weights), np.finfo(float).tiny), 0, 1)
 
     def certain(values: Values) -> bool:
         return bool(np.quantile(gain(values, draws), 0.025) > 0)
@@ -124,12 +129,11 @@ def read_meter(
     reliance = low = high = None
     memorising = False
     if certain(right):
-        reliance = float(lost(even, shuffled, foreign)[0])
-        low, high = map(float, np.quantile(lost(draws, shuffled, foreign), (0.025, 0.975)))
-        # A learner that reads labels alone loses nothing by shuffling, but it does with another task's.
-        memorising = high < MEMORISING and float(lost(even, foreign)[0]) < MEMORISING
+        reliance = float(lost(even, foreign)[0])
+        low, high = map(float, np.quantile(lost(draws, foreign), (0.025, 0.975)))
+        memorising = high < MEMORISING
     if "before" in scores and certain(scores["before"]):
-        memorising |= bool(np.quantile(lost(draws, scores["before"]), 0.975) < MEMORISING)
+        memorising |= bool(np.quantile(lost(draws, scores["before"]), 0.975) < MEMORISED)
     return Reading(
         target.metric, right, scores.get("before"), shuffled, foreign, guess, reliance, low, high, memorising
     )

@@ -90,6 +90,16 @@ def test_test_tasks_of_sinusoids_belie_the_amplitude() -> None:
     assert train.target == test.target == TASKS.target()
 
 
+def test_sinusoids_with_meta_augmentation_are_shifted_in_training_alone():
+    tasks = SinusoidTasks(shift=2.0)
+    key = jax.random.key(0)
+    plain, shifted = (of.told(3, 2).sample(key) for of in (TASKS, tasks))
+    moved = np.concatenate([shifted.support.y - plain.support.y, shifted.query.y - plain.query.y])
+    assert 0 < abs(moved[0, 0]) <= 2
+    np.testing.assert_allclose(moved, moved[0, 0], atol=1e-6)
+    assert tasks.mistold(3) == TASKS.mistold(3)
+
+
 def test_a_row_without_a_measurement_shows_what_was_published(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     page = results_table("sinusoids", tmp_path / "results", tmp_path / "page.md")

@@ -85,6 +85,8 @@ def test_a_key_says_everything_and_the_difficulty_may_change():
         (Sinusoids(), None, "The shifts are None; expected a number above 0"),
         (Sinusoids(), (), r"The shifts are \(\)"),
         (poses(), 0.0, r"The shifts are 0\.0"),
+        (poses(), float("inf"), "The shifts are inf"),
+        (poses(), (0.0, float("nan")), "The shifts are .*nan"),
         (fixed_classes(), 1.0, "Classes are permuted, not shifted"),
     ],
 )

@@ -12,6 +12,7 @@ from nopal.data.poses.meshes import Warp
 from nopal.errors import NopalError
 from nopal.options.plain import LATER
 from nopal.partitions import Exclusivity
+from nopal.tasks.augmentation import Augmented
 from nopal.tasks.poses import Angle, Poses, PoseTarget, pose_target
 from nopal.tasks.regression import Sinusoids, Version
 from nopal.tasks.target import Categorical, Gaussian, Target
@@ -48,6 +49,8 @@ class SinusoidTasks:
     """standard deviation of the Gaussian likelihood; by default its loss is the squared error plus a constant"""
     version: Version = "paper"
     """as the paper has them, or as one of the authors' notebooks"""
+    shift: float = dataclasses.field(default=0.0, metadata=LATER)
+    """meta-augmentation: shift all labels of a meta-training task alike, by up to this either way"""
 
     def target(self, way: int = 1) -> Gaussian:
         return Gaussian(1, self.deviation)
@@ -56,9 +59,10 @@ class SinusoidTasks:
         """Raises `NopalError`."""
         raise NopalError("Nothing of the sinusoids is held back; their tasks are drawn anew without end.")
 
-    def told(self, shot: int, query: int) -> Sinusoids:
+    def told(self, shot: int, query: int) -> Sinusoids | Augmented:
         """Meta-training tasks."""
-        return dataclasses.replace(Sinusoids.told(shot, query, self.version), target=self.target())
+        tasks = dataclasses.replace(Sinusoids.told(shot, query, self.version), target=self.target())
+        return Augmented(tasks, self.shift) if self.shift else tasks
 
     def mistold(self, shot: int) -> Sinusoids:
         """Test tasks."""

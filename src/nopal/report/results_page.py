@@ -17,11 +17,9 @@ SEVERAL = (
 )
 BEFORE = "before adapting"
 METER = (
-    "Reliance says how much of what is better than chance on training tasks comes from the support set, from 0 (all"
-    f" is memorised) to 1; {BEFORE}: the score on training tasks without any support set ([the meter](meter.md)). A "
-    "learner that tells the task by labels alone, as a neural process tells the amplitude of a sinusoid, has a "
-    "reliance near 0 though it memorises nothing: there the score with the support set of another task, in the "
-    "records, says more."
+    "Reliance says how much of what is better than chance on training tasks is lost with the support set of another "
+    f"task, from 0 (all is memorised) to 1; {BEFORE}: the score on training tasks without any support set ([the "
+    "meter](meter.md))."
 )
 
 

@@ -19,16 +19,17 @@ from nopal.runs.checkpoints import Checkpoints
 
 
 class Every:
-    """A hook that calls `function(moment)` at the end of each chunk in which a multiple of `steps` was reached."""
+    """A hook that calls `function(moment)` at the end of each chunk in which a multiple of `steps` was reached, and
+    after the `last` step."""
 
-    def __init__(self, steps: int, function: Callable[[Moment], Any]):
+    def __init__(self, steps: int, function: Callable[[Moment], Any], last: int | None = None):
         if steps < 1:
             raise NopalError(f"Something is to happen every {steps} steps; expected at least 1.")
-        self._steps, self._function = steps, function
+        self._steps, self._function, self._last = steps, function, last
 
     def __call__(self, moment: Moment) -> None:
         before = moment.step - len(next(iter(moment.metrics.values()), (0,)))
-        if moment.step // self._steps > before // self._steps:
+        if moment.step == self._last or moment.step // self._steps > before // self._steps:
             self._function(moment)
 
 
@@ -36,14 +37,7 @@ class Checkpointer(Every):
     """A hook that saves the state every `every` steps, and after the `last`."""
 
     def __init__(self, checkpoints: Checkpoints, every: int, last: int | None = None):
-        super().__init__(every, lambda moment: checkpoints.save(moment.step, moment.state))
-        self._last = last
-
-    def __call__(self, moment: Moment) -> None:
-        if moment.step == self._last:
-            self._function(moment)
-        else:
-            super().__call__(moment)
+        super().__init__(every, lambda moment: checkpoints.save(moment.step, moment.state), last)
 
 
 class NaNGuard:

@@ -19,6 +19,7 @@ from nopal.stages.measuring import EVALUATION_SEED
 from nopal.stages.pipeline import class_tasks
 from nopal.stages.reopening import origin_of
 from nopal.stages.sources import load_images
+from nopal.stages.trials import verdict
 from nopal.training import Tasks
 
 NAMES = {
@@ -42,7 +43,7 @@ def meter_run(path: Path, source: str | None, partitions: Path | None, episodes:
     for name, words in NAMES.items():
         table.add_row(words, "none" if found[name] is None else f"{found[name]:.4g}")
     console.print(table)
-    console.print(f"Reliance on the support set, from 0 to 1: {reading}", highlight=False, soft_wrap=True)
+    console.print(f"Reliance on the support set, from 0 to 1: {verdict(reading)}", highlight=False, soft_wrap=True)
     return reading
 
 

@@ -125,7 +125,9 @@ def judge(
     meter = None
     if judged.training and isinstance(learner, Learner):
         reading = read_meter(learner, judged.training, key=key_of(EVALUATION_SEED), episodes=min(episodes, METER_TASKS))
-        console.print(f"Reliance on the support set, on training tasks: {reading}", highlight=False, soft_wrap=True)
+        known = "; it memorises them" if reading.memorising else ""
+        line = f"Reliance on the support set, on training tasks: {reading}{known}"
+        console.print(line, highlight=False, soft_wrap=True)
         meter = reading.as_dict()
     record = make_record(
         recipe=recipe.name,

@@ -15,44 +15,60 @@ from nopal.stages.measuring import VALIDATION_SEED
 from nopal.training import Tasks, calibrate
 
 METERED = 2_000
-"""Runs that see fewer tasks are over before the meter would have paid for itself."""
+"""Runs that see fewer tasks are over before ten readings would have paid for themselves; they have one, at the end."""
 READING = 16
 """Tasks of a reading in a log: a few show whether a learner looks at the support set at all."""
-WARNING = (
-    "Predictions on training tasks are hardly better with the support set than without it or with a wrong one{}: where "
-    "that lasts, the learner memorises its tasks, so try meta-regularisation, meta-augmentation, or fresh labels for "
-    "every task."
+MEMORISED = (
+    "It memorises its training tasks: there it is hardly better with their support sets than without any or with those "
+    "of other tasks. Try meta-regularisation, meta-augmentation, or fresh labels for every task."
 )
 
 
 class Trial:
-    """Logs the score on 50 tasks of meta-validation, where there are any, and a reading of the meter.
+    """A hook that logs the score on 50 tasks of meta-validation, where there are any, and a reading of the meter.
 
-    Once, at the second reading in a row by which the learner is memorising, it says so on standard error.
+    Up to the step `unmetered_to` the meter is not read. Once, at the second reading in a row by which the learner is
+    memorising or at the `last` step, it says so on standard error. A hook of `nopal.train` is, for instance,
+    `Every(1000, Trial(tasks))`.
     """
 
-    def __init__(self, training: Tasks, validation: Tasks | None, log: MetricsLog | None, *, metered: bool):
-        self._training, self._validation, self._log, self._metered = training, validation, log, metered
+    def __init__(
+        self,
+        training: Tasks,
+        validation: Tasks | None = None,
+        log: MetricsLog | None = None,
+        *,
+        last: int | None = None,
+        unmetered_to: int = 0,
+    ):
+        self._training, self._validation, self._log = training, validation, log
+        self._last, self._unmetered_to = last, unmetered_to
         self._before, self._told = False, False
 
     def __call__(self, moment: Moment) -> None:
-        if self._validation is None and not self._metered:
+        metered = moment.step > self._unmetered_to
+        if self._validation is None and not metered:
             return
         key, found = jax.random.key(VALIDATION_SEED), {}
         learner = calibrate(moment.state.learner, self._training, key=key, episodes=20)
         if self._validation is not None:
             found["validation_score"] = evaluate(learner, self._validation, key=key, episodes=50).mean
-        if self._metered:
+        if metered:
             reading = read_meter(learner, self._training, key=key, episodes=READING)
-            names = {"meter_reliance": reading.reliance, **{f"meter_{k}": v for k, v in reading.means().items()}}
-            found |= {name: value for name, value in names.items() if value is not None}
-            self._warn(reading)
+            names = {"reliance": reading.reliance, "low": reading.low, "high": reading.high} | reading.means()
+            found |= {f"meter_{name}": value for name, value in names.items() if value is not None}
+            self._warn(reading, moment.step)
         if self._log:
             self._log.log(moment.step, found)
 
-    def _warn(self, reading: Reading) -> None:
-        if self._before and reading.memorising and not self._told and is_first():
-            reliance = "" if reading.reliance is None else f" (reliance {reading}, of 1)"
-            print(WARNING.format(reliance), file=sys.stderr)
+    def _warn(self, reading: Reading, step: int) -> None:
+        lasting = self._before or step == self._last
+        if lasting and reading.memorising and not self._told and is_first():
+            print(f"Reliance on the support set: {verdict(reading)}", file=sys.stderr)
             self._told = True
         self._before = reading.memorising
+
+
+def verdict(reading: Reading) -> str:
+    """The index and, of a learner that memorises, a sentence that says so and what to try."""
+    return f"{reading}. {MEMORISED}" if reading.memorising else str(reading)

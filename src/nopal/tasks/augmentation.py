@@ -3,6 +3,7 @@ tells, so that no function of the input alone solves the tasks."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import equinox as eqx
@@ -38,7 +39,10 @@ class Augmented(eqx.Module):
         classes, circle = isinstance(self.target, Categorical), isinstance(self.tasks, Poses)
         if classes and self.shifts is not None:
             raise NopalError("Classes are permuted, not shifted; leave out the shifts.")
-        wrong = not self.shifts > 0 if isinstance(self.shifts, float | int) else self.shifts == ()
+        if isinstance(self.shifts, float | int):
+            wrong = not 0 < self.shifts < math.inf
+        else:
+            wrong = self.shifts == () or not all(map(math.isfinite, self.shifts or ()))
         if wrong or (self.shifts is None and not classes and not circle):
             raise NopalError(
                 f"The shifts are {self.shifts}; expected a number above 0, such as 1.0 for shifts from -1 to 1, or "

@@ -48,15 +48,17 @@ class Sinusoids(eqx.Module):
     target: Gaussian = eqx.field(static=True, default=Gaussian(1, math.sqrt(0.5)))
 
     def __check_init__(self) -> None:
-        """Raises `NopalError` for counts that are not positive, ranges that run backwards and negative noise."""
+        """Raises `NopalError` for counts that are not positive, ranges that run backwards or have no end, and noise
+        that is no standard deviation."""
         for name, value in (("shot", self.shot), ("query", self.query)):
             if value < 1:
                 raise NopalError(f"The {name} of a task is {value}; expected at least 1.")
-        for name, (low, high) in (("amplitude", self.amplitude), ("phase", self.phase), ("x", self.x)):
-            if not low <= high:
-                raise NopalError(f"The range of {name} is {low} to {high}; expected the smaller number first.")
-        if not all(deviation >= 0 for deviation in self.noise):
-            raise NopalError(f"The noise is {self.noise}; expected standard deviations of at least 0.")
+        ranges = {"amplitude": self.amplitude, "phase": self.phase, "x": self.x, "grid": self.grid or self.x}
+        for name, (low, high) in ranges.items():
+            if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+                raise NopalError(f"The range of {name} is {low} to {high}; expected two numbers, the smaller first.")
+        if not all(0 <= deviation < math.inf for deviation in self.noise):
+            raise NopalError(f"The noise is {self.noise}; expected standard deviations of at least 0, not infinite.")
         if self.levels < 0 or (self.levels == 0 and (self.misleading or self.drawn is not None)):
             raise NopalError(f"The levels of the amplitude are {self.levels}; expected at least 1 where they are told.")
         if self.drawn is not None and not 0 <= self.drawn[0] <= self.drawn[1] < self.levels:
