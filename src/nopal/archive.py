@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nopal.atomic import written_beside
+from nopal.atomic import unwritten, written_beside
 from nopal.errors import NopalError
 
 
@@ -25,7 +25,7 @@ def write_archive(path: str | Path, kind: str, made: dict[str, Any], arrays: dic
         with written_beside(path) as beside, beside.open("wb") as file:
             np.savez(file, allow_pickle=False, kind=np.array(kind), made=np.array(json.dumps(made)), **arrays)
     except OSError as error:
-        raise NopalError(f"{path} cannot be written ({error.strerror}); choose another folder.") from None
+        raise unwritten(path, error) from None
     return path
 
 
@@ -37,6 +37,8 @@ def read_archive(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
         found, made = str(arrays.pop("kind")), json.loads(str(arrays.pop("made")))
     except FileNotFoundError:
         raise NopalError(f"There is no file {path}; a file of {kind!r} was expected there.") from None
+    except IsADirectoryError:
+        raise NopalError(f"{path} is a folder; a .npz file of {kind!r} was expected there.") from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
         why = "no .npz file" if "pickle" in str(error) else f"{type(error).__name__}: {error}"
         raise NopalError(

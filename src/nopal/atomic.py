@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from nopal.errors import NopalError
 
 
 @contextlib.contextmanager
@@ -21,3 +24,9 @@ def written_beside(path: Path) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def unwritten(path: Path, error: OSError) -> NopalError:
+    """What to tell a person of a file that could not be written."""
+    room = "make room there, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return NopalError(f"{path} cannot be written ({error.strerror}); {room}choose another folder.")

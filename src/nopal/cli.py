@@ -16,7 +16,7 @@ from nopal.commands.rows import recipes, run_recipe, table
 from nopal.commands.stages import encode, evaluate, partition, report, train
 from nopal.errors import NopalError
 from nopal.mapping import tasks_at_once
-from nopal.runs import Interrupted
+from nopal.runs import Stopped
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo,
@@ -54,7 +54,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except NopalError as error:
         print(f"nopal: {error}", file=sys.stderr)
         return 2
-    except Interrupted as stop:
+    except Stopped as stop:
         print(f"nopal: {stop}", file=sys.stderr)
         return stop.exit_code
     except KeyboardInterrupt:

@@ -25,6 +25,8 @@ MEMORISING = 0.2
 MEMORISED = 0.1
 """The same without any support set: less, for what all tasks have in common is known before, as it should be."""
 RESAMPLES = 1000
+BLOCK = 16
+"""Tasks that a compiled program measures, so that readings of all numbers of tasks share one."""
 
 Values = Float[np.ndarray, "tasks"]
 
@@ -100,7 +102,9 @@ def read_meter(
     mesh = device_mesh(devices)
     predicts = predicts_before(learner, tasks)
     learner, tasks, key = replicate((learner, tasks, key), mesh)
-    found = {name: np.asarray(v) for name, v in _measure(learner, tasks, key, episodes, steps, predicts, mesh).items()}
+    firsts = (replicate(jnp.int32(first), mesh) for first in range(0, episodes, BLOCK))
+    blocks = [_measure(learner, tasks, key, first, steps, predicts, mesh) for first in firsts]
+    found = {name: np.concatenate([block[name] for block in blocks])[:episodes] for name in blocks[0]}
     target = tasks.target
 
     def guesses(weights: Float[np.ndarray, "n tasks"]) -> Float[np.ndarray, "n"]:
@@ -157,16 +161,17 @@ def _measure(
     learner: Learner,
     tasks: Tasks,
     key: PRNGKeyArray,
-    episodes: int,
+    first: Int[Array, ""],
     steps: int | None,
     predicts: bool,
     mesh: Mesh,
 ) -> dict[str, Array]:
-    arrays, static = eqx.partition((learner, tasks, key), eqx.is_array)
+    """The scores of `BLOCK` tasks from the `first`."""
+    arrays, static = eqx.partition((learner, tasks, key, first), eqx.is_array)
 
     def of_episode(arrays: Any, number: Int[Array, ""]) -> dict[str, Array]:
-        learner, tasks, key = eqx.combine(arrays, static)
-        draw, other, order, noise = jax.random.split(jax.random.fold_in(key, number), 4)
+        learner, tasks, key, first = eqx.combine(arrays, static)
+        draw, other, order, noise = jax.random.split(jax.random.fold_in(key, first + number), 4)
         episode: Episode = tasks.sample(draw)
         support, query = episode.support, episode.query
 
@@ -188,4 +193,4 @@ def _measure(
             found |= {"mean": y.mean(0), "square": jnp.mean(y**2)}
         return found
 
-    return map_over_tasks(of_episode, arrays, episodes, mesh)
+    return map_over_tasks(of_episode, arrays, BLOCK, mesh)

@@ -3,7 +3,7 @@
 from nopal.runs.checkpoints import Checkpoints
 from nopal.runs.files import check_named, check_writable
 from nopal.runs.folder import RunFolder, load_run, open_run
-from nopal.runs.hooks import Checkpointer, Every, Interrupted, Interrupts, NaNGuard
+from nopal.runs.hooks import Checkpointer, Every, Interrupted, Interrupts, NaNGuard, Stopped
 from nopal.runs.metrics import MetricsLog
 from nopal.runs.progress import Progress
 from nopal.runs.provenance import environment
@@ -21,6 +21,7 @@ __all__ = [
     "Progress",
     "RunFolder",
     "Score",
+    "Stopped",
     "Stopwatch",
     "check_named",
     "check_writable",

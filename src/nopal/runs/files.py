@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nopal.atomic import written_beside
+from nopal.atomic import unwritten, written_beside
 from nopal.data.reading import kind_of
 from nopal.errors import NopalError
 
@@ -20,7 +20,7 @@ def write_file(path: Path, write: Callable[[Path], Any]) -> Path:
         with written_beside(path) as beside:
             write(beside)
     except OSError as error:
-        raise NopalError(f"{path} cannot be written ({error.strerror}); choose another folder.") from None
+        raise unwritten(path, error) from None
     return path
 
 

@@ -57,12 +57,20 @@ class NaNGuard:
             raise NopalError(f"The loss{self._of} became {loss[bad[0]]} at step {step}; {self._advice}.")
 
 
-class Interrupted(Exception):
-    """A run was stopped from outside; `exit_code` is what the shell expects (130 for Ctrl-C, 143 for SIGTERM)."""
+class Stopped(Exception):
+    """A command was stopped from outside; `exit_code` is what the shell expects (130 for Ctrl-C, 143 for SIGTERM)."""
+
+    def __init__(self, sentence: str, exit_code: int):
+        super().__init__(sentence)
+        self.exit_code = exit_code
+
+
+class Interrupted(Stopped):
+    """A run was stopped from outside at a step."""
 
     def __init__(self, step: int, exit_code: int, saved: bool):
-        super().__init__(f"Stopped at step {step}" + ("; go on with --resume." if saved else "."))
-        self.step, self.exit_code = step, exit_code
+        super().__init__(f"Stopped at step {step}" + ("; go on with --resume." if saved else "."), exit_code)
+        self.step = step
 
 
 class Interrupts:

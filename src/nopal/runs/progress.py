@@ -60,10 +60,11 @@ class Progress:
             score = float(moment.metrics["score"].mean())
             facts.append(f"{self._metric} " + (f"{score:.1%}" if self._metric == "accuracy" else f"{score:.4g}"))
         step, then = self._begun
-        rate = max(moment.step - step, 1) / max(now - then, 1e-9)
-        facts.append(f"{rate:.3g} {self._unit}s/s")
-        if moment.step < self._total:
-            facts.append(f"{_clock((self._total - moment.step) / rate)} left")
+        if moment.step > step:
+            rate = (moment.step - step) / max(now - then, 1e-9)
+            facts.append(f"{rate:.3g} {self._unit}s/s")
+            if moment.step < self._total:
+                facts.append(f"{_clock((self._total - moment.step) / rate)} left")
         return "  ".join(facts)
 
     def grow(self, total: int) -> None:

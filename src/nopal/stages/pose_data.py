@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-import shutil
+import signal
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from nopal.data.download import cache_folder, data_folder
 from nopal.data.poses.arrays import PoseSet, load_poses, tables_of
 from nopal.data.poses.collecting import RenderOptions, partial_beside, render_poses
 from nopal.data.poses.meshes import Warp, find_models
 from nopal.data.poses.pickles import write_pickle
-from nopal.data.poses.rendering import Rendered
+from nopal.data.poses.rendering import Rendered, clear
 from nopal.data.poses.scene import SceneOptions
 from nopal.data.poses.split import pascal3d
 from nopal.errors import NopalError
 from nopal.loop import Moment
 from nopal.report import evenly, pose_sheet, write_picture
-from nopal.runs import Progress, check_named
+from nopal.runs import Progress, Stopped, check_named
 from nopal.terminal import say
 
 FILES = ("poses.npz", "train_data_ins.pkl", "train_data.pkl")
 MODELS = "pascal3d_cad.zip"
 MODELS_AT_LEAST = 61
 """So many of the committed list can be had; the recipes of poses are about them."""
+PICKLES = ("train_data.pkl", "val_data.pkl")
+"""Of the original code: objects for meta-training, and for the test."""
 SHOWN = 100
 """Objects of a contact sheet."""
 
@@ -111,22 +117,29 @@ def render_file(
     or where models had problems."""
     out = out.expanduser()
     check_named(out, ".npz", source=models)
+    sheet, pickles = out.with_suffix(".png"), [out.with_name(name) for name in PICKLES] if pickle else []
+    _check_free(out, [sheet, *pickles])
     partial = partial or partial_beside(out)
-    done, views = 0, options.views
-    with Progress(0, label="render", unit="image") as progress:
+    told = {"beside": [path.name for path in (sheet, *pickles)]}
+    done, views, failed = 0, options.views, 0
+    with Progress(0, label="render", unit="image") as progress, _stoppable(partial):
 
         def watch(total: int, rendered: Rendered | None) -> None:
-            nonlocal done
-            progress.grow(total * views)
-            if rendered:
+            nonlocal done, failed
+            if rendered and rendered.problem:
+                failed += 1
+            progress.grow((total - failed) * views)
+            if rendered and not rendered.problem:
                 done += views
-                if rendered.kept or rendered.problem:
+                if rendered.kept:
                     progress.skip(views)
                 progress(Moment(done, None, {}))
 
-        outcome = render_poses(models, out, options, scene, processes=processes, watch=watch, partial=partial)
+        outcome = render_poses(
+            models, out, options, scene, processes=processes, watch=watch, partial=partial, told=told
+        )
     poses = outcome.poses
-    written = [out, write_sheet(poses, out.with_suffix(".png"))]
+    written = [out, write_sheet(poses, sheet)]
     for name, number in outcome.dropped.items():
         say(f"Models of the class {name}, which --drop leaves out: {number}.")
     for name in outcome.empty:
@@ -145,12 +158,45 @@ def render_file(
                 f"objects for {'the test' if test == 0 else 'meta-training'}; render more of them."
             )
         of_train, of_test = tables_of(poses.part("train")), tables_of(poses.part("test"))
-        train, validation = out.with_name("train_data.pkl"), out.with_name("val_data.pkl")
-        say(f"The original pickles: {write_pickle(train, of_train)}, {write_pickle(validation, of_test)}")
+        files = [write_pickle(path, of) for path, of in zip(pickles, (of_train, of_test))]
+        say(f"The original pickles: {', '.join(map(str, files))}")
     if outcome.problems:
         say(f"What was rendered also stays in {partial}: when models are repaired, the same command draws them alone.")
     else:
-        shutil.rmtree(partial, ignore_errors=True)
+        clear(partial)
+
+
+def _check_free(out: Path, beside: Sequence[Path]) -> None:
+    """Raises `NopalError` where a file to write is there already and comes from no earlier rendering of `out`."""
+    earlier = load_poses(out).made.get("beside", [out.with_suffix(".png").name]) if out.exists() else []
+    for path in beside:
+        if path.is_file() and path.name not in earlier:
+            raise NopalError(
+                f"{path} is there already, and was not made with {out}; take it away, or render into another folder."
+            )
+
+
+@contextlib.contextmanager
+def _stoppable(partial: Path) -> Iterator[None]:
+    """Where Ctrl-C or SIGTERM ends it, a sentence says what stays."""
+
+    code = 130
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        nonlocal code
+        code = 128 + number
+        raise KeyboardInterrupt
+
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, end) if main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        sentence = f"Stopped; what was rendered stays in {partial}: the same command goes on from there."
+        raise Stopped(sentence, code) from None
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, before)
 
 
 def write_sheet(poses: PoseSet, path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -100,8 +101,11 @@ def test_bad_models_are_told_and_the_others_stay(
     assert outcome.poses.names == ("hat/a", "hat/c", "mug/a", "mug/b", "shoe/c")
     np.testing.assert_array_equal(outcome.poses.part("train").images.shape[1:], (5, 16, 16))
     (tmp_path / "bad/a").mkdir(parents=True)
-    (tmp_path / "bad/a/a.off").touch()
-    with pytest.raises(NopalError, match=r"None of the 1 models in .* can be rendered\. The model a/a "):
+    for number in range(22):
+        (tmp_path / f"bad/a/{number:02}.off").touch()
+    with pytest.raises(
+        NopalError, match=r"None of the 22 models in .* can be rendered\. .*a/00.*a/19.*\. And 2 more\."
+    ):
         render(tmp_path / "bad", tmp_path / "bad.npz")
 
 
@@ -188,6 +192,53 @@ def test_what_cannot_be_written_stops_the_run(opengl: str, cad: Path, tmp_path: 
     with pytest.raises(NopalError, match=r"cannot be written \(.*\)"):
         render(cad, tmp_path / "poses.npz")
     assert not (tmp_path / "poses.npz").exists()
+
+
+def test_on_a_full_disk_what_was_rendered_stays(
+    whole: PoseSet, cad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full for the second object, and later for the file of all."""
+    save, out = np.savez, tmp_path / "poses.npz"
+
+    def full(at: int) -> Callable:
+        files = []
+
+        def savez(file: Any, **arrays: Any) -> None:
+            files.append(file)
+            if len(files) == at:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            save(file, **arrays)
+
+        return savez
+
+    for at in (2, 4):
+        monkeypatch.setattr("nopal.archive.np.savez", full(at))
+        with pytest.raises(
+            NopalError,
+            match=r"No space left on device\); make room there, or .* stays in .*\.partial: the same command",
+        ):
+            render(cad, out)
+        assert not out.exists()
+    monkeypatch.undo()
+    again: list[Rendered] = []
+    render(cad, out, watch=lambda total, rendered: again.append(rendered))
+    assert all(rendered.kept for rendered in again if rendered)
+    np.testing.assert_array_equal(load_poses(out).images, whole.images)
+
+
+def test_what_another_put_beside_the_objects_stays(opengl: str, cad: Path, tmp_path: Path) -> None:
+    partial = tmp_path / "poses.npz.partial"
+    partial.mkdir()
+    (partial / "notes.txt").write_text("mine")
+    (partial / f"{'0' * 32}.npz").write_bytes(b"an object of other options")
+    render(cad, tmp_path / "poses.npz", views=1)
+    assert [path.name for path in partial.iterdir()] == ["notes.txt"]
+
+
+def test_more_images_than_fit_into_the_memory_are_refused(cad: Path, tmp_path: Path) -> None:
+    with pytest.raises(NopalError, match=r"1,000,000,000 views of 4 objects take 954 GiB, and this machine has"):
+        render(cad, tmp_path / "poses.npz", views=10**9)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("rotation", ["z", "all"])

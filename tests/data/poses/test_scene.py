@@ -155,6 +155,26 @@ def test_meshes_without_volume_are_drawn(draw, mesh: Mesh) -> None:
     assert (np.abs(images - np.median(images, axis=0)).max(axis=(1, 2)) > 20).all()
 
 
+def grid(side: int) -> Mesh:
+    """A wavy sheet of so many vertices a side."""
+    x, y = (axis.ravel() for axis in np.meshgrid(*2 * [np.linspace(0, 1, side)]))
+    at = np.arange(side * side).reshape(side, side)
+    a, b, c, d = (corner.ravel() for corner in (at[:-1, :-1], at[1:, :-1], at[:-1, 1:], at[1:, 1:]))
+    return Mesh(
+        np.stack([x, y, 0.1 * np.sin(9 * x * y)], 1), np.concatenate([np.stack([a, c, b], 1), np.stack([b, c, d], 1)])
+    )
+
+
+def test_meshes_are_drawn_that_are_no_surfaces_or_are_huge(draw) -> None:
+    """Three triangles at one edge, of which one is there twice, the other way round, and one meets the rest in a point
+    alone; and a sheet of 100,000 triangles."""
+    corners = np.array([[0, 0, 0], [1, 0, 0], [0.5, 1, 0], [0.5, -1, 0.3], [0.5, 0, 1], [2, 1, 0], [2, 0, 1.0]])
+    fans = Mesh(corners, np.array([[0, 1, 2], [0, 1, 3], [0, 1, 4], [1, 0, 4], [1, 5, 6]]))
+    for mesh in (fans, grid(225)):
+        images = draw(mesh, ANGLES[:12]).astype(float)
+        assert (np.abs(images - np.median(images, axis=0)).max(axis=(1, 2)) > 5).all()
+
+
 def test_rounding_does_not_decide_whether_a_flat_mesh_is_drawn(draw) -> None:
     """In some directions the greatest moment of inertia is by a rounding error more than the sum of the others."""
     square = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 2, 0.0]])

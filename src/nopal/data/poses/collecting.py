@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shutil
-from collections.abc import Callable, Sequence
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,12 +14,14 @@ import numpy as np
 
 from nopal.data.poses.arrays import PoseSet
 from nopal.data.poses.meshes import FORMATS, PLACE, SYMMETRIC, Model, Warp, find_models
-from nopal.data.poses.rendering import Rendered, Work, load_rendered, render_models
+from nopal.data.poses.rendering import Rendered, Work, clear, load_rendered, render_models
 from nopal.data.poses.scene import SceneOptions
 from nopal.data.poses.split import divide
 from nopal.errors import NopalError
 
 Split = Literal["auto", "pascal3d", "seeded"]
+TOLD = 20
+"""Problems that a sentence names, where there is nothing but problems."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +79,7 @@ def render_poses(
     processes: int = 0,
     watch: Callable[[int, Rendered | None], Any] = lambda total, rendered: None,
     partial: Path | None = None,
+    told: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Render images of every model below `root` (see `find_models`) and write them to the `.npz` file `out`.
 
@@ -83,14 +87,17 @@ def render_poses(
     after an interruption; where models had problems the folder stays, so that only they are drawn when they have been
     repaired. If another folder is named as `partial`, it stays in any case. The split is one of all models, so that it
     doesn't change when some are repaired. `watch` is called with the number of all objects known so far: once before,
-    with None, and after each with what became of it; variants are known when the models have been drawn. Images depend
-    on the seed and the objects alone. Several processes (0: one for each core) are started by spawn: a program must ask
-    for them behind `if __name__ == "__main__"`. Raises `NopalError` for bad input, where no model can be drawn, and
-    where something cannot be written.
+    with None, and after each with what became of it; variants are known when the models have been drawn. What else the
+    file is to say of its making is `told`. Images depend on the seed, the objects and the OpenGL alone. Several
+    processes (0: one for each core) are started by spawn: a program must ask for them behind `if __name__ ==
+    "__main__"`. Raises `NopalError` for bad input, where no model can be drawn, for more images than fit into the
+    memory, and where something cannot be written.
     """
     options.check()
     out = Path(out).expanduser()
     models, empty, dropped = find_models(root, drop=options.drop, formats=options.formats)
+    scene.check()
+    _check_memory(len(models), options, scene)
     folder = partial or partial_beside(out)
     work = Work(scene, options.views, options.seed, folder, options.strength, options.warp)
     rendered: dict[str, Rendered] = {}
@@ -112,8 +119,9 @@ def render_poses(
     parts = dict(zip(found, zip(*divide(found, options.split))))
     names = draw(models)
     if not names:
-        problem = rendered[models[0].name].problem
-        raise NopalError(f"None of the {len(models)} models in {root} can be rendered. {problem}")
+        reasons = " ".join(rendered[name].problem for name in found[:TOLD])
+        more = f" And {len(found) - TOLD} more." if len(found) > TOLD else ""
+        raise NopalError(f"None of the {len(found)} models in {root} can be rendered. {reasons}{more}")
     variants = [
         model.as_variant(number)
         for model in models
@@ -137,6 +145,7 @@ def render_poses(
         "options": dataclasses.asdict(scene),
         "mujoco": mujoco.__version__,
         "problems": list(problems),
+        **(told or {}),
     }
     if variants:
         made |= {"variants": options.variants, "strength": options.strength}
@@ -147,8 +156,19 @@ def render_poses(
     except NopalError as error:
         raise NopalError(f"{error} {_stays(folder)}") from None
     if not (problems or partial):
-        shutil.rmtree(folder, ignore_errors=True)
+        clear(folder)
     return Outcome(poses, problems, tuple(empty), dropped)
+
+
+def _check_memory(models: int, options: RenderOptions, scene: SceneOptions) -> None:
+    objects = models * (1 + options.variants)
+    needed = objects * options.views * scene.size**2 * (3 if scene.color else 1)
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else math.inf
+    if needed > there:
+        raise NopalError(
+            f"{options.views:,} views of {objects:,} objects take {needed / 2**30:,.0f} GiB, and this machine has "
+            f"{there / 2**30:,.0f} GiB of memory; ask for fewer or smaller ones."
+        )
 
 
 def partial_beside(out: Path) -> Path:

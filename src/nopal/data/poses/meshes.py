@@ -98,7 +98,7 @@ def find_models(root: str | Path, *, drop: Sequence[str] = SYMMETRIC, formats: S
             dropped[file.parent.name] = dropped.get(file.parent.name, 0) + 1
             continue
         name = f"{file.parent.name}/{file.stem}"
-        model = Model(name, root, str(file)) if root.is_file() else Model(name, root / file)
+        model = Model(name, root, files[file]) if root.is_file() else Model(name, root / file)
         if name in found:
             first = found[name].member or found[name].path.relative_to(root)
             raise NopalError(
@@ -107,9 +107,10 @@ def find_models(root: str | Path, *, drop: Sequence[str] = SYMMETRIC, formats: S
             )
         found[name] = model
     if not found:
+        but = f" but those of {', '.join(sorted(dropped))}, which are left out" if dropped else ""
         raise NopalError(
-            f"There is no model in {root} that is not left out; expected files that end in {', '.join(formats)} in "
-            "class folders, such as car/01.off."
+            f"There is no model in {root}{but}; expected files that end in {', '.join(formats)} in class folders, such "
+            "as car/01.off."
         )
     models = [found[name] for name in sorted(found)]
     return Found(models, sorted(printable(str(f)) for f in folders - filled if f.name not in drop), dropped)
@@ -120,23 +121,24 @@ def printable(name: str) -> str:
     return name.encode(errors="backslashreplace").decode()
 
 
-def _contents(root: Path) -> tuple[list[PurePosixPath], set[PurePosixPath]]:
-    """Paths of all files below `root` that aren't hidden, and of the folders that hold no folder."""
+def _contents(root: Path) -> tuple[dict[PurePosixPath, str], set[PurePosixPath]]:
+    """Paths of all files below `root` that aren't hidden, with their names there, and of the folders that hold no
+    folder. In a zip file made under Windows folders may be divided by backslashes."""
     if root.is_dir():
-        paths = [(PurePosixPath(path.relative_to(root).as_posix()), path.is_dir()) for path in root.rglob("*")]
+        below = root.rglob("*")
+        paths = [(PurePosixPath(path.relative_to(root).as_posix()), str(path), path.is_dir()) for path in below]
     elif root.is_file():
         try:
             with zipfile.ZipFile(root) as archive:
-                paths = [(PurePosixPath(entry.filename), entry.is_dir()) for entry in archive.infolist()]
+                names = archive.namelist()
         except UNREADABLE as error:
             raise NopalError(f"{root} is no folder, and no zip file that can be read ({error}).") from None
+        paths = [(PurePosixPath(name.replace("\\", "/")), name, name.endswith(("/", "\\"))) for name in names]
     else:
         raise NopalError(f"There is no folder or zip file {root}; check the path.")
-    seen = [
-        (path, folder) for path, folder in paths if not any(part.startswith((".", "__MACOSX")) for part in path.parts)
-    ]
-    folders = {path for path, folder in seen if folder}
-    return [path for path, folder in seen if not folder], folders - {path.parent for path in folders}
+    seen = [entry for entry in paths if not any(part.startswith((".", "__MACOSX")) for part in entry[0].parts)]
+    folders = {path for path, _, folder in seen if folder}
+    return {path: name for path, name, folder in seen if not folder}, folders - {path.parent for path in folders}
 
 
 def parse_mesh(content: bytes, suffix: str, name: str) -> Mesh:
@@ -160,7 +162,8 @@ def parse_mesh(content: bytes, suffix: str, name: str) -> Mesh:
     except Exception as error:  # trimesh raises whatever its parsers stumble over
         raise bad(f"is damaged ({type(error).__name__}: {_one_line(error)})") from None
     if missing > 0:
-        raise bad(f"ends {missing} lines before what its header announces")
+        cut = f"{missing} lines before what its header announces"
+        raise bad(f"ends {'in the middle of a line' if suffix == '.obj' else cut}")
     if not len(faces):
         raise bad("has no triangle")
     if faces.min() < 0 or faces.max() >= len(vertices):
@@ -251,6 +254,9 @@ def _missing_lines(content: bytes, suffix: str) -> int:
         own_word = words[0].endswith(b"OFF")
         vertices, faces = map(int, words[1:3] if own_word else [words[0].rpartition(b"OFF")[2], words[1]])
         return vertices + faces - _items(lines, 4 if own_word else 3, vertices, faces)
+    if suffix == ".obj" and not content.endswith(b"\n"):
+        last = content.rpartition(b"\n")[2].split()
+        return int(last[:1] in ([b"v"], [b"f"]) and len(last) < 4)
     return 0
 
 

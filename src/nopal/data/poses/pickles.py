@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64, Shaped, UInt8
 
-from nopal.atomic import written_beside
+from nopal.atomic import unwritten, written_beside
 from nopal.errors import NopalError
 
 
@@ -127,5 +127,5 @@ def write_pickle(path: Path, tables: Tables) -> Path:
         with written_beside(path) as beside:
             beside.write_bytes(content)
     except OSError as error:
-        raise NopalError(f"{path} cannot be written ({error.strerror}); choose another folder.") from None
+        raise unwritten(path, error) from None
     return path

@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import os
+import re
 import signal
 import threading
 from collections.abc import Generator, Iterator, Sequence
@@ -125,7 +126,7 @@ class Painter:
         work = self._work
         try:
             content = model.read()
-            file = work.folder / f"{_fingerprint(model, content, work)}.npz"
+            file = work.folder / f"{_fingerprint(model, content, work, self._backend)}.npz"
             if _is_whole(file):
                 return Rendered(model.name, file, kept=True)
             mesh = parse_mesh(content, model.suffix, model.name)
@@ -181,14 +182,24 @@ def _render(model: Model) -> Rendered:
     return _painters[0].render(model)
 
 
-def _fingerprint(model: Model, content: bytes, work: Work) -> str:
-    """Names what decides the images, so that a changed mesh or option is never taken for done."""
+def clear(folder: Path) -> None:
+    """Remove the objects in `folder`, also those of other options, and the folder where nothing else is in it."""
+    for file in folder.glob("*.npz"):
+        if re.fullmatch("[0-9a-f]{32}", file.stem):
+            file.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _fingerprint(model: Model, content: bytes, work: Work, backend: str) -> str:
+    """Names what decides the images, so that a changed mesh or option is never taken for done, nor what another OpenGL
+    drew."""
     import mujoco
 
     strength = work.strength if model.variant else 0.0
     warped = [work.warp] if model.variant and work.warp != "free" else []
     decisive = [_KIND, model.name, dataclasses.asdict(work.scene), work.views, work.seed, strength, mujoco.__version__]
-    return hashlib.sha256(json.dumps(decisive + warped).encode() + content).hexdigest()[:32]
+    return hashlib.sha256(json.dumps([*decisive, backend, *warped]).encode() + content).hexdigest()[:32]
 
 
 def _is_whole(file: Path) -> bool:
