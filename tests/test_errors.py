@@ -15,7 +15,7 @@ from nopal.learners.maml import Reduction
 _MISSPELT = """
 import jax, math
 from nopal import NopalError
-from nopal.learners import MAML, ConditionalNeuralProcess, MetaRegularised, NeuralProcess, ProtoNet
+from nopal.learners import MAML, TAML, ConditionalNeuralProcess, MetaRegularised, NeuralProcess, ProtoNet
 from nopal.nets import MLP, Bottleneck
 from nopal.tasks import Augmented, Gaussian, Sinusoids
 key, line = jax.random.key(0), Gaussian(1)
@@ -28,7 +28,8 @@ for make in (
     lambda: MAML(net, statistics="no"), lambda: MAML(net, reduction="no"), lambda: MAML(net, rates="no"),
     lambda: ProtoNet(net, statistics="no"), lambda: ProtoNet(net).with_statistics("no"),
     lambda: Augmented(Sinusoids(), math.nan), lambda: Augmented(Sinusoids(), -1.0),
-    lambda: Sinusoids(noise=(math.nan, 0.0)), lambda: Sinusoids(noise=(0.0, math.nan)),
+    lambda: TAML(MetaRegularised(net, learner)), lambda: Sinusoids(noise=(math.nan, 0.0)),
+    lambda: Sinusoids(noise=(0.0, math.nan)),
 ):
     try:
         make()

@@ -96,15 +96,27 @@ def plain_loss_and_gradient(encoder, learner, episode):
     return loss((encoder, learner))
 
 
-@pytest.mark.parametrize("encoder", ["plain", "random"])
+def certain_bottleneck():
+    """The same network as `network(2, 4, 3)`, and as many raw scales, which are far below 0."""
+    net = network(2, 4, 3)
+    last = net.layers[-1]
+    kernel, bias = jnp.pad(last.kernel, ((0, 0), (0, 3))), jnp.pad(last.bias, (0, 3), constant_values=-1e3)
+    return Bottleneck(eqx.tree_at(lambda n: (n.layers[-1].kernel, n.layers[-1].bias), net, (kernel, bias)))
+
+
+@pytest.mark.parametrize("encoder", ["plain", "random", "bottleneck"])
 @pytest.mark.parametrize("make", [maml, process])
 def test_without_strength_and_scale_it_is_the_plain_learner(make, encoder):
     net = network(2, 4, 3)
-    regularised = MetaRegularised(net if encoder == "plain" else weights(1e-300), make(), beta=0.0)
+    encoders = {"plain": net, "random": weights(1e-300), "bottleneck": certain_bottleneck()}
+    regularised = MetaRegularised(encoders[encoder], make(), beta=0.0)
     value, gradient = loss_and_gradient(regularised, episode())
     expected, (of_encoder, of_learner) = plain_loss_and_gradient(net, make(), episode())
     np.testing.assert_allclose(value, expected, rtol=1e-9)
     assert_close(gradient.learner, of_learner, rtol=1e-8)
+    if encoder == "bottleneck":
+        assert_close(gradient.encoder.network.layers[0], of_encoder.layers[0], rtol=1e-8)
+        return
     found = gradient.encoder.network if encoder == "plain" else gradient.encoder.weights.mean
     assert_close(found, of_encoder, rtol=1e-8)
 
@@ -213,6 +225,14 @@ def test_strength_and_draws_where_nothing_is_drawn_are_refused():
             MetaRegularised(network(2, 3), maml(), **choice)
 
 
+def test_choices_about_what_is_not_drawn_are_refused():
+    for encoder, choice in ((bottleneck(), "task"), (network(2, 3), "call")):
+        with pytest.raises(NopalError, match=f"draws is '{choice}', but the encoder draws no weights; leave it out"):
+            MetaRegularised(encoder, maml(), draws=choice)
+    with pytest.raises(NopalError, match="of is 'support', but the encoder draws no activations"):
+        MetaRegularised(weights(), maml(), of="support")
+
+
 # When weights are drawn.
 
 
@@ -250,7 +270,7 @@ def test_without_samples_predictions_are_those_of_the_means(encoder):
     made = encoder()
     features = (lambda x: made.mean(x)[0]) if encoder is weights else lambda x: made.network(x)[0][:, :3]
     by_hand = maml().adapt(Examples(features(support.x), support.y, TARGET))(features(x))
-    learner = MetaRegularised(made, maml(), draws="call")
+    learner = MetaRegularised(made, maml(), draws="call" if encoder is weights else "step")
     np.testing.assert_allclose(predict(learner, support, x), by_hand, rtol=1e-10)
     np.testing.assert_allclose(predict(learner, support, x, KEY), by_hand, rtol=1e-10)
     np.testing.assert_allclose(predict(learner, None, x), maml().adapt(None)(features(x)), rtol=1e-10)

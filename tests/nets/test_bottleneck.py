@@ -55,6 +55,15 @@ def test_each_example_has_a_divergence_summed_or_averaged_over_its_features(over
     np.testing.assert_allclose(kl, reduce(divergences(), axis=1), rtol=1e-8)
 
 
+def test_the_divergence_is_the_mean_difference_of_log_densities_of_draws():
+    encoder, x = Bottleneck(Given()), jnp.asarray(OUTPUTS)
+    drawn = jax.vmap(lambda key: encoder.encode(x, key)[0])(jax.random.split(KEY, 200_000))
+    differences = (norm.logpdf(drawn, MEANS, SCALES) - norm.logpdf(drawn)).sum(axis=2)
+    error = differences.std(axis=0) / np.sqrt(len(differences))
+    assert (np.abs(differences.mean(axis=0) - encoder.encode(x, KEY)[1]) < 4 * error).all()
+    assert (error < 0.02).all()
+
+
 def test_a_standard_normal_feature_costs_nothing():
     raw = np.log(np.expm1(1.0))
     kl = Bottleneck(Given()).encode(jnp.array([[0.0, 0.0, raw, raw]]), KEY)[1]

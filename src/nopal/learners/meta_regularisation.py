@@ -15,6 +15,7 @@ from nopal.data.images import as_float
 from nopal.errors import NopalError, check_choice
 from nopal.learners.averaging import average_draws, check_strength, check_uncoupled
 from nopal.learners.learner import Aux, MetaLearner, Predictor, WrappingLearner
+from nopal.nets.bottleneck import Bottleneck
 from nopal.nets.mean_field import MeanField, RandomWeights
 from nopal.nets.network import Network
 from nopal.nets.stochastic import Certain, Stochastic, features_of
@@ -58,9 +59,9 @@ class MetaRegularised(WrappingLearner):
         of: Of = "query",
         samples: int = 0,
     ):
-        """Raises `NopalError` for a negative `beta` or number of samples, or either where nothing is drawn, for an
-        encoder that normalises by its batch, for features that don't fit the learner's inputs, and for a learner whose
-        objective couples tasks."""
+        """Raises `NopalError` for a negative `beta` or number of samples, or either where nothing is drawn, for `draws`
+        where no weights are and `of` where no activations are, for an encoder that normalises by its batch, for
+        features that don't fit the learner's inputs, and for a learner whose objective couples tasks."""
         check_strength(beta, samples)
         check_uncoupled(learner)
         check_choice("draws", draws, Draws)
@@ -75,6 +76,10 @@ class MetaRegularised(WrappingLearner):
                 f"beta is {beta:g} and predictions average {samples} draws, but the encoder draws nothing; wrap it in "
                 "MeanField or Bottleneck, or leave both 0."
             )
+        for choice, value, usual, kind in (("draws", draws, "step", RandomWeights), ("of", of, "query", Bottleneck)):
+            if value != usual and not isinstance(encoder, kind):
+                what = "weights" if kind is RandomWeights else "activations"
+                raise NopalError(f"{choice} is {value!r}, but the encoder draws no {what}; leave it out.")
         self.encoder, self.calls = encoder, None
         self.learner, self.beta, self.draws, self.of, self.samples = learner, beta, draws, of, samples
         blank = jax.ShapeDtypeStruct((1, *self.shape), jnp.float32)

@@ -35,7 +35,9 @@ class TAML(WrappingLearner, CoupledLearner):
     weight: float = eqx.field(static=True)
 
     def __init__(self, maml: MAML, *, regulariser: Regulariser = "entropy", weight: float = 0.1):
-        """Raises `NopalError` for a negative weight and an unknown regulariser."""
+        """Raises `NopalError` for a negative weight, an unknown regulariser, and a learner that is not `MAML`."""
+        if not isinstance(maml, MAML):
+            raise NopalError(f"The learner of TAML is a {type(maml).__name__}; expected a MAML.")
         if not 0 <= weight < float("inf"):
             raise NopalError(f"The weight of the regulariser is {weight}; expected a number from 0 on.")
         check_choice("regulariser", regulariser, Regulariser)

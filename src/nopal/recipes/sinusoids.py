@@ -75,7 +75,7 @@ BY_THE_PAPER = (
 SHIFT = 4.0
 SHIFTED = f"{OURS}: all labels of a meta-training task shifted alike, by up to {SHIFT:g} either way"
 
-NO_NOISE = {"noise": "none", "beta": 0.0}
+NO_NOISE = {"noise": "none", "beta": 0.0, "draws": "step"}
 ROWS = (
     row(
         "maml",
