@@ -75,6 +75,10 @@ BY_THE_PAPER = (
 SHIFT = 4.0
 SHIFTED = f"{OURS}: all labels of a meta-training task shifted alike, by up to {SHIFT:g} either way"
 
+NOT_REACHED = (
+    "the published strength of divergences averaged over the points: the published numbers are not reached so, and the "
+    "learner half memorises"
+)
 NO_NOISE = {"noise": "none", "beta": 0.0, "draws": "step"}
 ROWS = (
     row(
@@ -131,7 +135,7 @@ ROWS = (
         "on the tasks of the authors' notebook, as are all neural processes: trained on 16 of the 20 amplitudes, "
         "tested with the one-hot vectors of 11 of those and on queries without noise",
     ),
-    row("mr-cnp-a", "MR-CNP (A)", MR_CNP_A, FOR_CNP, 30_000, "divergences averaged over the points"),
+    row("mr-cnp-a", "MR-CNP (A)", MR_CNP_A, FOR_CNP, 30_000, NOT_REACHED),
     row(
         "mr-cnp-a-sum",
         "MR-CNP (A), divergences summed",

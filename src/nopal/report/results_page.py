@@ -15,6 +15,10 @@ SEVERAL = (
     "A row with several seeds has the mean over them, ± the standard deviation between them, and the time of all; the "
     "interval of each is in its record."
 )
+DIVERGED = (
+    "Tasks marked as diverged, in which adaptation ended in no number, are left out of the mean; where it ended in a "
+    "huge one, that task may make most of a mean of squared errors."
+)
 BEFORE = "before adapting"
 METER = (
     "Reliance says how much of what is better than chance on training tasks is lost with the support set of another "
@@ -44,6 +48,8 @@ def results_page(
     groups = by_seed(records)
     if any(len(group) > 1 for group in groups):
         legend.insert(1, SEVERAL)
+    if any(diverged_of(record["scores"]) for record in records):
+        legend.append(DIVERGED)
     if any(record.get("meter") for record in records):
         legend.append(METER)
     blocks = [f"# {title}", intro, "\n".join(f"* {line}" for line in legend)]
