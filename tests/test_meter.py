@@ -206,12 +206,10 @@ def test_a_log_has_readings_and_one_warning(tmp_path, capsys):
     assert (tmp_path / "metrics.csv").read_text().splitlines()[:2] == [columns, "10,0,0,0,1,1,1,1"]
 
 
-def test_a_short_run_is_metered_at_its_end_alone(tmp_path, capsys):
-    with MetricsLog(tmp_path) as log:
-        trial = Trial(Flags(), Flags(), log, last=20, unmetered_to=19)
-        for step in (10, 20):
-            trial(Moment(step, TrainState(Trained(), ()), {}))
-    rows = [line.split(",") for line in (tmp_path / "metrics.csv").read_text().splitlines()]
-    column = rows[0].index("meter_reliance")
-    assert [row[column] for row in rows] == ["meter_reliance", "", "0"]
+def test_the_last_reading_alone_is_enough_for_the_warning(capsys):
+    trial = Trial(Flags(), last=20)
+    trial(Moment(20, TrainState(Trained(), ()), {}))
     assert capsys.readouterr().err.count("It memorises its training tasks") == 1
+    trial = Trial(Flags(), Flags(), metered=False, last=20)
+    trial(Moment(20, TrainState(Trained(), ()), {}))
+    assert capsys.readouterr().err == ""

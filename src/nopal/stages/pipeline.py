@@ -185,8 +185,8 @@ class Training:
             draw_tasks(self.tasks, self.run.path / "tasks.png")
         with watched(self.run, self.options.steps, self.start, share, of) as (log, hooks):
             steps = self.options.steps
-            short = steps * self.options.tasks_per_step < METERED
-            trial = Trial(self.tasks, validation, log, last=steps, unmetered_to=steps - 1 if short else 0)
+            metered = steps * self.options.tasks_per_step >= METERED
+            trial = Trial(self.tasks, validation, log, metered=metered, last=steps)
             yield hooks(Every(max(steps // 10, 1), trial, last=steps))
 
 

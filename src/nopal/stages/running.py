@@ -32,6 +32,7 @@ from nopal.stages.measuring import EVALUATION_SEED, METER_TASKS, TasksAt, as_sco
 from nopal.stages.pipeline import meta_train
 from nopal.stages.predicting import PICTURE, draw_predictions
 from nopal.stages.task_sources import ImageTasks, TaskSource, open_tasks
+from nopal.stages.trials import verdict
 from nopal.training import Tasks
 
 
@@ -125,8 +126,7 @@ def judge(
     meter = None
     if judged.training and isinstance(learner, Learner):
         reading = read_meter(learner, judged.training, key=key_of(EVALUATION_SEED), episodes=min(episodes, METER_TASKS))
-        known = "; it memorises them" if reading.memorising else ""
-        line = f"Reliance on the support set, on training tasks: {reading}{known}"
+        line = f"Reliance on the support set, on training tasks: {verdict(reading)}"
         console.print(line, highlight=False, soft_wrap=True)
         meter = reading.as_dict()
     record = make_record(

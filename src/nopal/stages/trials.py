@@ -15,7 +15,7 @@ from nopal.stages.measuring import VALIDATION_SEED
 from nopal.training import Tasks, calibrate
 
 METERED = 2_000
-"""Runs that see fewer tasks are over before ten readings would have paid for themselves; they have one, at the end."""
+"""Runs that see fewer tasks are over before the meter would have paid for itself."""
 READING = 16
 """Tasks of a reading in a log: a few show whether a learner looks at the support set at all."""
 MEMORISED = (
@@ -27,7 +27,7 @@ MEMORISED = (
 class Trial:
     """A hook that logs the score on 50 tasks of meta-validation, where there are any, and a reading of the meter.
 
-    Up to the step `unmetered_to` the meter is not read. Once, at the second reading in a row by which the learner is
+    Once, at the second reading in a row by which the learner is
     memorising or at the `last` step, it says so on standard error. A hook of `nopal.train` is, for instance,
     `Every(1000, Trial(tasks))`.
     """
@@ -38,22 +38,21 @@ class Trial:
         validation: Tasks | None = None,
         log: MetricsLog | None = None,
         *,
+        metered: bool = True,
         last: int | None = None,
-        unmetered_to: int = 0,
     ):
         self._training, self._validation, self._log = training, validation, log
-        self._last, self._unmetered_to = last, unmetered_to
+        self._metered, self._last = metered, last
         self._before, self._told = False, False
 
     def __call__(self, moment: Moment) -> None:
-        metered = moment.step > self._unmetered_to
-        if self._validation is None and not metered:
+        if self._validation is None and not self._metered:
             return
         key, found = jax.random.key(VALIDATION_SEED), {}
         learner = calibrate(moment.state.learner, self._training, key=key, episodes=20)
         if self._validation is not None:
             found["validation_score"] = evaluate(learner, self._validation, key=key, episodes=50).mean
-        if metered:
+        if self._metered:
             reading = read_meter(learner, self._training, key=key, episodes=READING)
             names = {"reliance": reading.reliance, "low": reading.low, "high": reading.high} | reading.means()
             found |= {f"meter_{name}": value for name, value in names.items() if value is not None}
