@@ -11,6 +11,8 @@ from typing import Any
 
 import jax
 
+from nopal.memory import physical_memory
+
 SOURCE = Path(__file__).resolve().parents[1]
 
 
@@ -39,11 +41,8 @@ def _processor() -> str:
 
 
 def _memory() -> str:
-    try:
-        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # not a Unix
-        return ""
-    return f", {size / 2**30:.0f} GiB memory"
+    size = physical_memory()
+    return "" if size is None else f", {size / 2**30:.0f} GiB memory"
 
 
 def _commit() -> str | None:

@@ -114,12 +114,13 @@ def render_file(
 ) -> None:
     """`render_poses` with its progress shown and a word on what could not be rendered; a contact sheet lies beside
     `out`, and with `pickle` the files of the original code. The folder `partial` stays until all of them are written,
-    or where models had problems."""
+    or where models had problems. Where none is named, nothing is written over files that were not made with `out`."""
     out = out.expanduser()
     check_named(out, ".npz", source=models)
     sheet, pickles = out.with_suffix(".png"), [out.with_name(name) for name in PICKLES] if pickle else []
-    _check_free(out, [sheet, *pickles])
-    partial = partial or partial_beside(out)
+    if partial is None:
+        _check_free(out, [sheet, *pickles])
+        partial = partial_beside(out)
     told = {"beside": [path.name for path in (sheet, *pickles)]}
     done, views, failed = 0, options.views, 0
     with Progress(0, label="render", unit="image") as progress, _stoppable(partial):
@@ -179,7 +180,6 @@ def _check_free(out: Path, beside: Sequence[Path]) -> None:
 @contextlib.contextmanager
 def _stoppable(partial: Path) -> Iterator[None]:
     """Where Ctrl-C or SIGTERM ends it, a sentence says what stays."""
-
     code = 130
 
     def end(number: int, frame: FrameType | None) -> NoReturn:

@@ -18,7 +18,7 @@ METERED = 2_000
 """Runs that see fewer tasks are over before the meter would have paid for itself."""
 READING = 16
 """Tasks of a reading in a log: a few show whether a learner looks at the support set at all."""
-MEMORISED = (
+ADVICE = (
     "It memorises its training tasks: there it is hardly better with their support sets than without any or with those "
     "of other tasks. Try meta-regularisation, meta-augmentation, or fresh labels for every task."
 )
@@ -27,9 +27,8 @@ MEMORISED = (
 class Trial:
     """A hook that logs the score on 50 tasks of meta-validation, where there are any, and a reading of the meter.
 
-    Once, at the second reading in a row by which the learner is
-    memorising or at the `last` step, it says so on standard error. A hook of `nopal.train` is, for instance,
-    `Every(1000, Trial(tasks))`.
+    Once, at the second reading in a row by which the learner is memorising or at the `last` step, it says so on
+    standard error. A hook of `nopal.train` is, for instance, `Every(1000, Trial(tasks))`.
     """
 
     def __init__(
@@ -70,4 +69,4 @@ class Trial:
 
 def verdict(reading: Reading) -> str:
     """The index and, of a learner that memorises, a sentence that says so and what to try."""
-    return f"{reading}. {MEMORISED}" if reading.memorising else str(reading)
+    return f"{reading}. {ADVICE}" if reading.memorising else str(reading)

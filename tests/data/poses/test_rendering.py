@@ -236,7 +236,7 @@ def test_what_another_put_beside_the_objects_stays(opengl: str, cad: Path, tmp_p
 
 
 def test_more_images_than_fit_into_the_memory_are_refused(cad: Path, tmp_path: Path) -> None:
-    with pytest.raises(NopalError, match=r"1,000,000,000 views of 4 objects take 954 GiB, and this machine has"):
+    with pytest.raises(NopalError, match=r"1,000,000,000 views of up to 4 objects take 954 GiB, and this machine has"):
         render(cad, tmp_path / "poses.npz", views=10**9)
     assert not list(tmp_path.iterdir())
 

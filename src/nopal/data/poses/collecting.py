@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +16,7 @@ from nopal.data.poses.rendering import Rendered, Work, clear, load_rendered, ren
 from nopal.data.poses.scene import SceneOptions
 from nopal.data.poses.split import divide
 from nopal.errors import NopalError
+from nopal.memory import physical_memory
 
 Split = Literal["auto", "pascal3d", "seeded"]
 TOLD = 20
@@ -163,11 +162,11 @@ def render_poses(
 def _check_memory(models: int, options: RenderOptions, scene: SceneOptions) -> None:
     objects = models * (1 + options.variants)
     needed = objects * options.views * scene.size**2 * (3 if scene.color else 1)
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else math.inf
-    if needed > there:
+    there = physical_memory()
+    if there and needed > there:
         raise NopalError(
-            f"{options.views:,} views of {objects:,} objects take {needed / 2**30:,.0f} GiB, and this machine has "
-            f"{there / 2**30:,.0f} GiB of memory; ask for fewer or smaller ones."
+            f"{options.views:,} views of up to {objects:,} objects take {needed / 2**30:,.0f} GiB, and this machine "
+            f"has {there / 2**30:,.0f} GiB of memory; ask for fewer or smaller ones."
         )
 
 
