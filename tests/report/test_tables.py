@@ -70,6 +70,13 @@ def test_html_is_escaped_and_draws_accuracies_as_shares():
     assert "<td>support</td><td>&lt;i&gt;</td></tr>" in table
 
 
+def test_columns_are_in_the_order_of_the_row_that_has_most():
+    rows = [Row("a", [score()], "none", {"time": "1 s"}), Row("b", [score()], "none", {"reliance": "1", "time": "2 s"})]
+    heading, _, first, _ = markdown_table(rows).splitlines()
+    assert heading.endswith("| reliance | time |")
+    assert first.endswith("|  | 1 s |")
+
+
 def test_the_legend_explains_what_is_used_and_nothing_else():
     legend = " ".join(table_legend(ROWS))
     assert "[2ND] read in a third party's copy" in legend

@@ -112,8 +112,9 @@ def table_legend(rows: Sequence[Row]) -> list[str]:
 def _grid(rows: Sequence[Row]) -> tuple[list[Column], list[str], list[list[str]]]:
     """The columns of scores, all headings, and the text of all cells."""
     columns = score_columns(rows)
+    fullest = sorted(rows, key=lambda row: -len(row.details))  # so that a first row that lacks one changes no order
     details = sorted(
-        dict.fromkeys(heading for row in rows for heading in row.details), key=lambda heading: heading != OVER_GROUPS
+        dict.fromkeys(heading for row in fullest for heading in row.details), key=lambda heading: heading != OVER_GROUPS
     )
     lines = []
     for row in rows:

@@ -19,8 +19,8 @@ METERED = 2_000
 READING = 16
 """Tasks of a reading in a log: a few show whether a learner looks at the support set at all."""
 ADVICE = (
-    "It memorises its training tasks: there it is hardly better with their support sets than without any or with those "
-    "of other tasks. Try meta-regularisation, meta-augmentation, or fresh labels for every task."
+    "It memorises its training tasks: there it is hardly better with their own support sets than with those of other "
+    "tasks, or than with none. Try meta-regularisation, meta-augmentation, or fresh labels for every task."
 )
 
 
