@@ -26,6 +26,22 @@ def test_a_panel_for_each_difficulty_and_a_mark_for_each_number():
     assert as_svg(comparison_figure(rows)) == as_svg(figure)
 
 
+def test_errors_have_an_axis_of_logarithms_with_plain_numbers():
+    errors = [
+        {"metric": m, "way": None, "shot": None, "points": 15, "mean": x}
+        for m, x in (("squared_error", 3.0), ("squared_arc", 0.5))
+    ]
+    more = [score | {"mean": 2 * score["mean"]} for score in errors]
+    figure = comparison_figure([Row("one", errors, "none"), Row("other", more, "none")])
+    assert [panel.get_title() for panel in figure.axes] == ["15 points\nsquared error", "15 points\nsquared arc"]
+    figure.canvas.draw()
+    for panel, shown in zip(figure.axes, ("5", "0.5")):
+        assert panel.get_xscale() == "log"
+        labels = [tick.get_text() for tick in panel.get_xticklabels()]
+        assert shown in labels
+        assert not any("times" in label or "^" in label for label in labels)
+
+
 def test_rows_of_one_name_are_told_apart_by_their_budget():
     budgets = ("1,000 of 30,000 steps", "5,000 of 30,000 steps, encoder 25,000 steps", "no training")
     rows = [Row(name, [score(60.0)], "none", {"budget": text}) for name, text in zip(("MAML", "MAML", "kNN"), budgets)]

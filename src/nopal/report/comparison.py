@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from nopal.errors import NopalError
 from nopal.report.curves import PALETTE
 from nopal.report.page import INK
-from nopal.report.rows import Row, score_columns, scores_of
+from nopal.report.rows import Row, heading_of, score_columns, scores_of
 
 
 def comparison_figure(rows: Sequence[Row]) -> Figure:
@@ -29,7 +30,6 @@ def comparison_figure(rows: Sequence[Row]) -> Figure:
     beside = 0.6 + 0.065 * max(map(len, names))
     figure = Figure(figsize=(beside + 1.9 * len(columns), 0.9 + 0.21 * len(rows)), layout="constrained")
     panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
-    units = dict.fromkeys("percent" if metric == "accuracy" else metric.replace("_", " ") for *_, metric in columns)
     for panel, (way, shot, metric) in zip(panels, columns):
         for height, row in enumerate(rows):
             score = scores_of(row).get((way, shot, metric))
@@ -47,16 +47,20 @@ def comparison_figure(rows: Sequence[Row]) -> Figure:
                     markersize=4,
                     zorder=3,
                 )
-        panel.set_title(f"{way}-way {shot}-shot" if way else f"{shot} points", fontsize=9, color=INK)
+        panel.set_title(heading_of((way, shot, metric)).replace(", ", "\n"), fontsize=9, color=INK)
         if metric != "accuracy":
             panel.set_xscale("log")  # one adaptation that all but diverged would hide all others
+            panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_locator(NullLocator())
         panel.grid(color=INK, alpha=0.12, linewidth=0.6)
         panel.tick_params(colors=INK, length=0, labelsize=8)
         for spine in panel.spines.values():
             spine.set_visible(False)
     panels[0].set_yticks(range(len(rows)), names)
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
-    figure.supxlabel(f"filled: measured, in {' and '.join(units)}; rings: published", fontsize=8, color=INK)
+    percent = ", in percent" if all(metric == "accuracy" for *_, metric in columns) else ""
+    figure.supxlabel(f"filled: measured{percent}; rings: published", fontsize=8, color=INK)
     return figure
 
 
