@@ -126,7 +126,9 @@ def test_processes_that_are_stopped_leave_what_they_drew(cad: Path, tmp_path: Pa
     out, partial = tmp_path / "poses.npz", tmp_path / "poses.npz.partial"
     options = "--views 100 --size 32 --samples 1 --shadows 0 --processes 2"
     arguments = ["poses", "render", str(cad), str(out), *options.split()]
-    command = [sys.executable, "-c", "import sys; from nopal.cli import run; sys.exit(run())", *arguments]
+    # A shell lets what it runs in the background ignore Ctrl-C.
+    hears = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{hears}; from nopal.cli import run; sys.exit(run())", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not (partial.is_dir() and list(partial.glob("*.npz"))):
             time.sleep(0.05)

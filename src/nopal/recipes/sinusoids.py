@@ -73,7 +73,10 @@ BY_THE_PAPER = (
 )
 # As far as amplitudes reach.
 SHIFT = 4.0
-SHIFTED = f"{OURS}: all labels of a meta-training task shifted alike, by up to {SHIFT:g} either way"
+SHIFTED = (
+    f"{OURS}: all labels of a meta-training task shifted alike, by up to {SHIFT:g} either way; the support set tells "
+    "the shift then, and the input the amplitude, as before"
+)
 
 NOT_REACHED = (
     "the published strength of divergences averaged over the points: the published numbers are not reached so, and the "
