@@ -10,6 +10,7 @@ from types import TracebackType
 
 import numpy as np
 
+from nopal.atomic import unwritten
 from nopal.errors import NopalError
 from nopal.loop import Moment
 from nopal.runs.files import write_text
@@ -82,8 +83,11 @@ class MetricsLog:
         return list(dict.fromkeys(["step", *(name for row in self._rows for name in row)]))
 
     def _append(self) -> None:
-        with self._path.open("a", encoding="utf-8", newline="") as file:
-            file.write(_lines(self._rows[-1:], self._columns()))
+        try:
+            with self._path.open("a", encoding="utf-8", newline="") as file:
+                file.write(_lines(self._rows[-1:], self._columns()))
+        except OSError as error:
+            raise unwritten(self._path, error) from error
 
     def _rewrite(self) -> None:
         columns = self._columns()
