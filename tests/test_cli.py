@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 import nopal
+from nopal.__main__ import devices
 from nopal.cli import run
 from nopal.commands.arguments import parse_difficulty
 from nopal.data import glyphs, save_arrays
@@ -195,6 +196,7 @@ def test_an_encoder_is_trained_and_trained_further(here: Path) -> None:
 
 KILLED = """
 import os, signal, sys
+from nopal.__main__ import devices
 from nopal.cli import run
 from nopal.stages import watching
 
@@ -350,3 +352,12 @@ def test_a_number_of_tasks_that_makes_no_sense_is_refused_before_a_folder_is_beg
     assert run(["run", "sinusoids-maml", "--steps", "1", "--out", str(tmp_path / "run")]) == 2
     assert "NOPAL_TASKS_AT_ONCE is 'many'; expected a whole number" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("asked", ["two", "0", "-1", "1.5"])
+def test_a_number_of_devices_that_is_none_is_refused(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOPAL_DEVICES", asked)
+    with pytest.raises(nopal.NopalError, match=f"NOPAL_DEVICES is '{asked}'; expected a whole number from 1 on"):
+        devices()
+    monkeypatch.setenv("NOPAL_DEVICES", "")
+    assert devices() >= 1

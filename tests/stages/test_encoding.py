@@ -164,6 +164,9 @@ def test_a_classifier_is_trained_in_a_folder_too_and_further(images: ImageSet, t
     at_once = fit_encoder(labelled, more, "noise")
     np.testing.assert_array_equal(further(images.images), at_once(images.images))
     np.testing.assert_array_equal(load_encoder(tmp_path / "run" / "encoder.npz")(images.images), at_once(images.images))
+    others = ImageSet(images.images, np.tile([0, 2], 12))
+    with pytest.raises(NopalError, match="labels"):
+        train_encoder(others, more, "noise", tmp_path / "run", True, every=2)
 
 
 def test_a_classifier_needs_labels(images: ImageSet, tmp_path: Path) -> None:

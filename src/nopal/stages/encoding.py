@@ -112,10 +112,13 @@ def train_encoder(
     if resume and not fixed:
         refuse_fewer(folder, steps)
     config = {"encoder": to_plain(options), "shape": images.shape, "images": len(images), "every": every}
-    config["digest"] = digest_of(images.images)
+    digests = {"digest": digest_of(images.images)}
+    if options.name == "classifier":
+        digests["labels"] = digest_of(images.need_labels())
+    config |= digests
     may_differ = [] if fixed else [f"encoder.{options.name}.steps"]
-    if (folder / CONFIG).exists() and "digest" not in read_json(folder / CONFIG):
-        may_differ.append("digest")  # begun before it was written down
+    if (folder / CONFIG).exists():
+        may_differ += digests.keys() - read_json(folder / CONFIG).keys()  # begun before they were written down
     run = open_run(folder, config, resume=resume, may_differ=may_differ)
     finished = folder / "encoder.npz"
     if not several() and finished.exists():

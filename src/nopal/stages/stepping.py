@@ -11,6 +11,7 @@ import rich.box
 import rich.table
 from matplotlib.figure import Figure
 from rich.console import Console
+from rich.text import Text
 
 from nopal.errors import NopalError
 from nopal.evaluation import Scores
@@ -81,9 +82,9 @@ def step_runs(
         "runs": [_plain(name, run, found[name]) for name, run in zip(names, opened)],
         **environment(),
     }
-    _show(plain["runs"], first.data, at, console)
     write_json(out.with_suffix(".json"), plain)
     _draw(steps_figure(plain["runs"]), out)
+    _show(plain["runs"], first.data, at, console)
     return plain
 
 
@@ -149,9 +150,10 @@ def _show(runs: Sequence[dict[str, Any]], data: str, at: Difficulty, console: Co
     for run in runs:
         lost = {score["steps"]: f"\n{score['diverged']} lost" for score in run["scores"] if score["diverged"]}
         cells = [f"{_told(score['mean'], digits)}\n±{_told(score['ci95'], '.2g')}" for score in run["scores"]]
-        table.add_row(run["run"], *(cell + lost.get(score["steps"], "") for cell, score in zip(cells, run["scores"])))
+        name = Text(run["run"])  # whose brackets are no markup
+        table.add_row(name, *(cell + lost.get(score["steps"], "") for cell, score in zip(cells, run["scores"])))
         enough = f"as good as its best after {run['enough_steps']} steps, of {run['usual_steps']} usual ones"
-        console.print(f"{run['run']}: {enough}", highlight=False, soft_wrap=True)
+        console.print(f"{run['run']}: {enough}", highlight=False, soft_wrap=True, markup=False)
     console.print(table)
     if any(score["diverged"] for run in runs for score in run["scores"]):
         console.print("Lost are tasks whose adaptation diverged; they are not in the mean.", soft_wrap=True)
