@@ -24,13 +24,14 @@ _PUBLISHED = {
     "mr-maml-w": ((0.16, 0.04), (0.06, 0.01)),
     "cnp": ((0.91, 0.10), (0.92, 0.05)),
     "mr-cnp-a": ((0.10, 0.01), (0.09, 0.01)),
-    "mr-cnp-a-sum": ((0.10, 0.01), (0.09, 0.01)),
     "mr-cnp-w": ((0.11, 0.02), (0.09, 0.01)),
 }
 
 
 MAML = MAMLOptions(inner_rate=0.01, inner_steps=1, test_steps=100, hidden=(40, 40))
-CNP = CNPOptions(representation=10, summary=5, over_queries="sum")
+# What their code calls normal: kernels from N(0, 0.05).
+NORMAL = 0.05
+CNP = CNPOptions(representation=10, summary=5, deviation=NORMAL, decoder_deviation=NORMAL, over_queries="sum")
 FOR_MAML = SinusoidTasks(version="maml_notebook")
 FOR_CNP = SinusoidTasks(deviation=0.1, version="cnp_notebook")
 
@@ -40,9 +41,10 @@ MR_MAML_W = RegularisedOptions(MAML, ENCODER, "weights", beta=5e-5, scale=scale_
 MR_MAML_A = RegularisedOptions(
     MAML, FeatureOptions((5,), hidden=(80,)), "activations", beta=5.0, over_dimensions="mean"
 )
-MR_CNP_W = RegularisedOptions(CNP, ENCODER, "weights", beta=0.15, scale=scale_of(-3.0), draws="call", samples=100)
+# Theirs is 0.15, but their graph has the divergence twice, once for each call of the encoder.
+MR_CNP_W = RegularisedOptions(CNP, ENCODER, "weights", beta=0.3, scale=scale_of(-3.0), draws="call", samples=100)
 MR_CNP_A = RegularisedOptions(
-    CNP, FeatureOptions((5,), hidden=(100,)), "activations", beta=5.0, of="support", samples=100
+    CNP, FeatureOptions((5,), hidden=(100,), deviation=NORMAL), "activations", beta=5.0, of="support", samples=100
 )
 
 
@@ -78,37 +80,22 @@ SHIFTED = (
     "the shift then, and the input the amplitude, as before"
 )
 
-NOT_REACHED = (
-    "the published strength of divergences averaged over the points: the published numbers are not reached so, and the "
-    "learner half memorises"
+MEMORISES_AT_TIMES = (
+    "one seed of the five memorises and has eight times the error of the others, which are near the .043 and .035 that "
+    "the authors' notebook printed"
 )
 NO_NOISE = {"noise": "none", "beta": 0.0, "draws": "step"}
-ROWS = (
+TABLE = (
     row(
         "maml",
         "MAML",
         MAML,
         FOR_MAML,
         15_000,
-        "on the tasks of the authors' notebook, as are all rows of MAML: trained on 16 of the 20 amplitudes, and noise "
-        "is added twice to a test's support set; published as the mean of five trials on 100 tasks each, and as errors "
-        "differ from task to task, ours has a standard deviation of .10 over so many (.06 at 10 points): unless the "
-        "trials shared their tasks, the difference is more than chance",
-    ),
-    row("maml-fresh", "MAML, Adam begun anew", MAML, FOR_MAML, 15_000, OURS, fresh=("*",)),
-    row("maml-encoder", "MAML, encoder not adapted", but(MR_MAML_W, **NO_NOISE), FOR_MAML, 15_000, OURS),
-    row(
-        "maml-encoder-fresh",
-        "MAML, encoder not adapted, Adam begun anew",
-        but(MR_MAML_W, **NO_NOISE),
-        FOR_MAML,
-        15_000,
-        f"{OURS}: MR-MAML (W) without its penalty",
-        fresh=("*",),
+        "on tasks like those of the authors' notebook, as are all rows of MAML: trained on 16 of the 20 amplitudes, "
+        "and noise is added twice to a test's support set",
     ),
     row("mr-maml-a", "MR-MAML (A)", MR_MAML_A, FOR_MAML, 10_000, fresh=("encoder.*",)),
-    row("mr-maml-a-kept", "MR-MAML (A), Adam kept", MR_MAML_A, FOR_MAML, 10_000, OURS),
-    row("mr-maml-a-ours", "MR-MAML (A), Adam kept, beta 0.5", but(MR_MAML_A, beta=0.5), FOR_MAML, 10_000, OURS),
     row(
         "mr-maml-w",
         "MR-MAML (W)",
@@ -120,6 +107,47 @@ ROWS = (
         fresh=("*",),
     ),
     row(
+        "cnp",
+        "CNP",
+        CNP,
+        FOR_CNP,
+        30_000,
+        "on tasks like those of the authors' notebook, as are all neural processes: trained on 16 of the 20 "
+        "amplitudes, tested with the one-hot vectors of 11 of those and on queries without noise",
+    ),
+    row("mr-cnp-a", "MR-CNP (A)", MR_CNP_A, FOR_CNP, 30_000, MEMORISES_AT_TIMES),
+    row("mr-cnp-w", "MR-CNP (W)", MR_CNP_W, FOR_CNP, 30_000),
+)
+
+
+def on_fixed_tests(row: Recipe) -> Recipe:
+    """The row judged on the very tasks of the notebooks' tests, which are the same in every trial."""
+    return but(
+        row,
+        name=row.name.replace("sinusoids-", "sinusoids-fixed-"),
+        title=f"{row.title}, the notebook's tests",
+        experiment=but(row.experiment, tasks=but(row.experiment.tasks, fixed=True)),
+        note="judged on the hundred tasks that the authors' notebook fixes by seeds, not on new ones",
+    )
+
+
+ROWS = (
+    *TABLE,
+    *map(on_fixed_tests, TABLE),
+    row("maml-fresh", "MAML, Adam begun anew", MAML, FOR_MAML, 15_000, OURS, fresh=("*",)),
+    row("maml-encoder", "MAML, encoder not adapted", but(MR_MAML_W, **NO_NOISE), FOR_MAML, 15_000, OURS),
+    row(
+        "maml-encoder-fresh",
+        "MAML, encoder not adapted, Adam begun anew",
+        but(MR_MAML_W, **NO_NOISE),
+        FOR_MAML,
+        15_000,
+        f"{OURS}: MR-MAML (W) without its penalty",
+        fresh=("*",),
+    ),
+    row("mr-maml-a-kept", "MR-MAML (A), Adam kept", MR_MAML_A, FOR_MAML, 10_000, OURS),
+    row("mr-maml-a-ours", "MR-MAML (A), Adam kept, beta 0.5", but(MR_MAML_A, beta=0.5), FOR_MAML, 10_000, OURS),
+    row(
         "mr-maml-w-ours",
         "MR-MAML (W), beta 5e-6",
         but(MR_MAML_W, beta=5e-6),
@@ -129,33 +157,12 @@ ROWS = (
         fresh=("*",),
     ),
     row("mr-maml-w-kept", "MR-MAML (W), Adam kept", MR_MAML_W, FOR_MAML, 15_000, OURS),
-    row(
-        "cnp",
-        "CNP",
-        CNP,
-        FOR_CNP,
-        30_000,
-        "on the tasks of the authors' notebook, as are all neural processes: trained on 16 of the 20 amplitudes, "
-        "tested with the one-hot vectors of 11 of those and on queries without noise",
-    ),
-    row("mr-cnp-a", "MR-CNP (A)", MR_CNP_A, FOR_CNP, 30_000, NOT_REACHED),
-    row(
-        "mr-cnp-a-sum",
-        "MR-CNP (A), divergences summed",
-        but(MR_CNP_A, beta=50.0),
-        FOR_CNP,
-        30_000,
-        "the published strength, 5, with divergences summed over the 10 points of a support set, as the loss is over "
-        "the queries: the sources do not say which; this one comes near the .043 and .035 that the authors' notebook "
-        "printed",
-    ),
-    row("mr-cnp-w", "MR-CNP (W)", MR_CNP_W, FOR_CNP, 30_000),
     row("maml-augmented", "MAML, meta-augmentation", MAML, but(FOR_MAML, shift=SHIFT), 15_000, SHIFTED),
     row("cnp-augmented", "CNP, meta-augmentation", CNP, but(FOR_CNP, shift=SHIFT), 30_000, SHIFTED),
     row("paper-maml", "MAML, the paper's tasks", MAML, PAPER, 15_000, BY_THE_PAPER),
     row("paper-mr-maml-a", "MR-MAML (A), the paper's tasks", MR_MAML_A, PAPER, 10_000, fresh=("encoder.*",)),
     row("paper-mr-maml-w", "MR-MAML (W), the paper's tasks", MR_MAML_W, PAPER, 15_000, fresh=("*",)),
     row("paper-cnp", "CNP, the paper's tasks", CNP, CNP_PAPER, 30_000),
-    row("paper-mr-cnp-a", "MR-CNP (A), the paper's tasks", but(MR_CNP_A, beta=50.0), CNP_PAPER, 30_000),
+    row("paper-mr-cnp-a", "MR-CNP (A), the paper's tasks", MR_CNP_A, CNP_PAPER, 30_000),
     row("paper-mr-cnp-w", "MR-CNP (W), the paper's tasks", MR_CNP_W, CNP_PAPER, 30_000),
 )

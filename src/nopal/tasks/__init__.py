@@ -4,6 +4,7 @@ from nopal.tasks.augmentation import Augmented
 from nopal.tasks.circle import Circular, VonMises
 from nopal.tasks.classification import Classification
 from nopal.tasks.episode import Episode, Examples
+from nopal.tasks.notebook_sinusoids import NotebookSinusoids
 from nopal.tasks.poses import Poses
 from nopal.tasks.regression import Sinusoids
 from nopal.tasks.target import Categorical, Gaussian
@@ -16,6 +17,7 @@ __all__ = [
     "Episode",
     "Examples",
     "Gaussian",
+    "NotebookSinusoids",
     "Poses",
     "Sinusoids",
     "VonMises",

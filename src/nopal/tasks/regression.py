@@ -10,7 +10,7 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from nopal.errors import NopalError, check_choice
 from nopal.tasks.episode import Episode, Examples
@@ -102,11 +102,10 @@ class Sinusoids(eqx.Module):
         of_task, places, disturbance = jax.random.split(key, 3)
         height, shift, level = jax.random.uniform(of_task, (3,))
         amplitude = _within(height, self.amplitude)
-        hint = jnp.zeros(0)
+        index = None
         if self.levels:
             first, last = self.drawn or (0, self.levels - 1)
             index = first + jnp.floor(level * (last - first + 1)).astype(int)
-            hint = jax.nn.one_hot(index, self.levels)
             if not self.misleading:
                 amplitude = jnp.linspace(*self.amplitude, self.levels)[index]
         m = self.shot + self.query
@@ -117,7 +116,12 @@ class Sinusoids(eqx.Module):
         if any(self.noise):
             deviation = jnp.where(jnp.arange(m) < self.shot, *self.noise)
             y += deviation * jax.random.normal(disturbance, (m,))
-        inputs = jnp.concatenate([x[:, None], jnp.tile(hint, (m, 1))], axis=1)
+        return self.episode(x, y, index)
+
+    def episode(self, x: Float[Array, "m"], y: Float[Array, "m"], index: Int[Array, ""] | None = None) -> Episode:
+        """The task of these points, `shot` of them its support set, that names the level `index`."""
+        hint = jnp.zeros(0) if index is None else jax.nn.one_hot(index, self.levels)
+        inputs = jnp.concatenate([x[:, None], jnp.tile(hint, (len(x), 1))], axis=1)
         support, queries = (
             Examples(inputs[rows], y[rows, None], self.target) for rows in (slice(self.shot), slice(self.shot, None))
         )
