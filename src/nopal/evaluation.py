@@ -118,7 +118,8 @@ def evaluate(
     mesh = device_mesh(devices)
     learner, tasks, key = replicate((learner, tasks, key), mesh)
     targets = (tasks.target, *others)
-    values = np.asarray(_scores(learner, tasks, key, episodes, steps, targets, mesh, at_once))
+    # In double precision, as the square of one huge error would be infinite in single.
+    values = np.asarray(_scores(learner, tasks, key, episodes, steps, targets, mesh, at_once), float)
     first, *rest = (
         Scores(of, target.metric, learner.statistics, group_means=None if members is None else _means(of, members))
         for of, target in zip(values.T, targets)

@@ -126,6 +126,36 @@ def test_tasks_of_another_target_are_refused(make):
         make(Categorical(3)).adapt(examples(4, Categorical(4)))
 
 
+@pytest.mark.parametrize("make", [cnp, np_process, attentive])
+def test_points_that_are_added_twice_say_what_they_say_once(make):
+    """Means and attention weigh all alike, so that a point counts by its share in the support set."""
+    learner, support, x = make(TARGETS[0]), examples(3, TARGETS[0]), jnp.asarray(X)
+    twice, once_more = taken(support, [0, 1, 2, 0, 1, 2]), taken(support, [0, 1, 2, 0])
+    known = predict(learner, support, x)
+    np.testing.assert_allclose(predict(learner, twice, x), known, rtol=1e-9)
+    assert not np.allclose(predict(learner, once_more, x), known, rtol=1e-4)
+
+
+def test_a_point_moves_the_mean_by_its_share():
+    learner, support = np_process(TARGETS[0]), examples(4, TARGETS[0])
+    points = learner.latent.points
+    three, one, all_four = (points.mean(taken(support, rows)) for rows in ([0, 1, 2], [3], range(4)))
+    np.testing.assert_allclose(all_four, (3 * three + one) / 4, rtol=1e-9)
+
+
+@pytest.mark.parametrize("make", [cnp, np_process, attentive])
+def test_inputs_of_another_shape_are_refused(make):
+    learner, target = make(TARGETS[0]), TARGETS[0]
+    y = np.zeros((2, 2))
+    with pytest.raises(NopalError, match="One input is 4, but this network was made for 3; give inputs like those"):
+        learner.adapt(Examples(np.zeros((2, 4)), y, target))
+    with pytest.raises(NopalError, match="One input is 28 x 28 x 1, but this network was made for 3"):
+        learner.adapt(Examples(np.zeros((2, 28, 28, 1)), y, target))
+    for support in (examples(4, target), None):
+        with pytest.raises(NopalError, match="One input is 2, but this network was made for"):
+            learner.adapt(support)(jnp.zeros((2, 2)))
+
+
 @pytest.mark.parametrize("make", [ConditionalNeuralProcess, NeuralProcess, AttentiveNeuralProcess])
 def test_widths_that_are_not_positive_are_refused(make):
     with pytest.raises(NopalError, match=r"The widths of the layers are \(.*\); expected at least 1 each"):

@@ -10,6 +10,7 @@ import pytest
 
 from nopal.errors import NopalError
 from nopal.learners import MAML, TAML, ConditionalNeuralProcess, MetaLearner, MetaRegularised, NeuralProcess
+from nopal.learners.averaging import check_strength
 from nopal.nets import MLP, Bottleneck, Chain, Conv4, MeanField
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Categorical, Gaussian
@@ -394,6 +395,12 @@ def test_an_encoder_that_normalises_is_refused():
     for encoder in (conv, MeanField(conv)):
         with pytest.raises(NopalError, match=r"The encoder, Conv4, normalises by its batch.*ConvEncoder"):
             MetaRegularised(encoder, maml())
+
+
+def test_a_strength_that_is_no_number_is_refused():
+    for beta in ("0.1", None, float("nan")):
+        with pytest.raises(NopalError, match="The strength of regularisation, beta, is"):
+            check_strength(beta, 0)
 
 
 def test_a_coupled_objective_is_refused():

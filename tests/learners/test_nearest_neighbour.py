@@ -78,5 +78,5 @@ def test_what_it_cannot_do_is_refused():
         NopalError, match="3 neighbours were asked for, but the support set has 2 examples; ask for fewer"
     ):
         predict(3, [[0.0], [1.0]], [0, 1], [[0.0]], 2)
-    with pytest.raises(NopalError, match="predict nothing without a support set"):
+    with pytest.raises(NopalError, match="predicts nothing without a support set"):
         NearestNeighbour().adapt(None)

@@ -38,6 +38,8 @@ def test_patterns_divide_a_tree_into_what_they_name_and_the_rest(patterns, chose
 
 def test_each_pattern_must_name_something():
     check_patterns(TREE, ("*.bias", "net.*", "!rates.*"))
+    with pytest.raises(NopalError, match=r"The patterns are the text '\*'; expected several of them, such as"):
+        check_patterns(TREE, "*")
     with pytest.raises(NopalError, match=r"No parameter is named 'count'; this network has net\.layers\.0\.kernel, "):
         check_patterns(TREE, ("*", "count"))
     for patterns in (("!*kernel",), ("*bias", "!net.*")):

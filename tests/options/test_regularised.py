@@ -20,11 +20,12 @@ from nopal.learners import (
     MetaRegularised,
     NeuralProcess,
 )
+from nopal.meter import read_meter
 from nopal.nets.bottleneck import Bottleneck
 from nopal.nets.chain import Chain
 from nopal.nets.mean_field import RandomWeights
 from nopal.nets.stochastic import Certain
-from nopal.options.learners import MetaLearnerOptions
+from nopal.options.learners import MetaLearnerOptions, ProtoNetOptions, RidgeOptions
 from nopal.options.neural_processes import ANPOptions, CNPOptions, NPOptions
 from nopal.options.plain import from_plain, to_plain
 from nopal.options.regularised import (
@@ -36,7 +37,9 @@ from nopal.options.regularised import (
     TAMLOptions,
     WholeMAMLOptions,
 )
-from nopal.tasks import Categorical, Gaussian
+from nopal.partitions import from_labels
+from nopal.tasks import Categorical, Gaussian, Sinusoids
+from nopal.tasks.classification import Classification
 
 FEATURES = FeatureOptions((3,), hidden=(4,), filters=(2, 3))
 MAML = MAMLOptions(hidden=(4,), filters=3, downsample="none")
@@ -55,11 +58,15 @@ ALL = (
 )
 
 
+def titled(options: Any) -> str:
+    return options.title
+
+
 def build(options: Any, shape: tuple[int, ...] = (6,), target: Categorical | Gaussian = Gaussian(1)) -> Any:
     return options.build(shape, target, jax.random.key(0))
 
 
-@pytest.mark.parametrize("options", ALL, ids=lambda options: options.title)
+@pytest.mark.parametrize("options", ALL, ids=titled)
 def test_options_survive_json(options: Any) -> None:
     assert from_plain(MetaLearnerOptions, json.loads(json.dumps(to_plain(options)))) == options
 
@@ -103,3 +110,16 @@ def test_a_noise_that_there_is_not_is_refused() -> None:
     object.__setattr__(options, "noise", "weigths")  # past the check of types, which users don't have
     with pytest.raises(NopalError, match="The noise is 'weigths'; expected one of none, weights, activations"):
         options.build((4,), Gaussian(1), jax.random.key(0))
+
+
+@pytest.mark.parametrize("options", [*ALL, RidgeOptions(hidden=(4,)), ProtoNetOptions(hidden=(4,))], ids=titled)
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_the_meter_reads_every_learner(options: Any, kind: str) -> None:
+    if kind == "numbers" and isinstance(options, TAMLOptions | ProtoNetOptions):
+        pytest.skip("for classes alone")
+    vectors = np.random.default_rng(0).normal(size=(40, 21))
+    classes = Classification(vectors, from_labels(np.arange(40) % 8), way=3, shot=2, query=2)
+    tasks = classes if kind == "classes" else Sinusoids.told(3, 2)
+    reading = read_meter(build(options, (21,), tasks.target), tasks, key=jax.random.key(1), episodes=4)
+    assert reading.metric == tasks.target.metric
+    assert all(np.isfinite(mean) for mean in reading.means().values() if mean is not None)

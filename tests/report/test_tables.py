@@ -193,6 +193,15 @@ def test_what_was_published_before_adapting_stands_beside_what_the_meter_read():
     assert "| – (26.1 [PDF]) |  | not run |  | – (20 [PDF]) |" in other
 
 
+def test_a_results_page_names_rows_whose_mean_a_few_huge_errors_make():
+    at = {"way": None, "shot": None, "points": 5, "metric": "squared_error", "mean": 2.0}
+    fine, wild = (record(recipe=name, scores=[score(**at, ci95=ci)]) for name, ci in (("fine", 1.0), ("wild", 1.1)))
+    accurate = record(recipe="accurate", scores=[score(mean=1.0, ci95=0.9)])
+    told = [line for line in results_page([fine, wild, accurate], "Results", "").splitlines() if "huge" in line]
+    assert len(told) == 1
+    assert told[0].endswith("more than half of it: `wild`.")
+
+
 def test_a_results_page_needs_records():
     with pytest.raises(NopalError, match="Found 0 records"):
         results_page([], "Results", "")

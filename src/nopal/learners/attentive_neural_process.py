@@ -92,7 +92,7 @@ class AttentivePredictor(eqx.Module):
     values: Float[Array, "n d"] | None
     latent: Float[Array, "l"]
 
-    def __call__(self, x: Shaped[Array, "m d"]) -> Float[Array, "m parameters"]:
+    def __call__(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m parameters"]:
         x, learner = as_float(x), self.learner
         queries = learner.keys(x)[0]
         if self.keys is None or self.values is None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from nopal.errors import NopalError
@@ -39,10 +41,11 @@ def average_draws(
     return Averaged(predictors, None if support is None else support.target)
 
 
-def check_strength(beta: float, samples: int) -> None:
-    """Raises `NopalError` for a negative strength of regularisation or number of draws."""
-    if not 0 <= beta < float("inf"):
-        raise NopalError(f"The strength of regularisation, beta, is {beta}; expected a number from 0 on.")
+def check_strength(beta: Any, samples: int) -> None:
+    """Raises `NopalError` for a strength of regularisation that is negative or no number, or a negative number of
+    draws."""
+    if not (isinstance(beta, int | float | np.number) and 0 <= beta < float("inf")):
+        raise NopalError(f"The strength of regularisation, beta, is {beta!r}; expected a number from 0 on.")
     if samples < 0:
         raise NopalError(f"Predictions are to average {samples} draws; expected 0 (the means) or more.")
 

@@ -15,6 +15,7 @@ from nopal.errors import NopalError, check_choice
 from nopal.learners.learner import Aux, MetaLearner
 from nopal.nets.linear import Linear
 from nopal.nets.mlp import MLP
+from nopal.nets.network import check_inputs
 from nopal.tasks.episode import Episode, Examples
 from nopal.tasks.target import Target
 
@@ -26,6 +27,7 @@ class PointEncoder(eqx.Module):
 
     lift: Linear | None
     network: MLP
+    inputs: int = eqx.field(static=True)
     labels: int = eqx.field(static=True)
 
     def __init__(
@@ -43,15 +45,17 @@ class PointEncoder(eqx.Module):
         self.lift = None if lift is None else MLP(labels, lift, hidden=(), deviation=deviation, key=first).layers[0]
         width = inputs + (labels if lift is None else lift)
         self.network = MLP(width, outputs, hidden=hidden, deviation=deviation, key=second)
-        self.labels = labels
+        self.inputs, self.labels = inputs, labels
 
     def __call__(self, examples: Examples) -> Float[Array, "m d"]:
-        """Raises `NopalError` for a task of another kind, or of another number of classes."""
+        """Raises `NopalError` for a task of another kind, or of another number of classes, and inputs of another
+        shape."""
         if examples.target.width != self.labels:
             raise NopalError(
                 f"The task predicts {examples.target}, but this learner was made for labels of {self.labels} numbers; "
                 "give tasks of the target that it was made for."
             )
+        check_inputs(examples.x, (self.inputs,))
         labels = examples.target.encode(examples.y)
         labels = labels if self.lift is None else self.lift(labels)
         return self.network(jnp.concatenate([examples.x, labels], axis=1))[0]
@@ -134,6 +138,7 @@ class Decoder(eqx.Module):
     network: MLP
     task: Float[Array, "d"]
 
-    def __call__(self, x: Shaped[Array, "m d"]) -> Float[Array, "m parameters"]:
+    def __call__(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m parameters"]:
         x = as_float(x)
+        check_inputs(x, (self.network.shape[0] - len(self.task),))
         return self.network(jnp.concatenate([x, jnp.broadcast_to(self.task, (len(x), len(self.task)))], axis=1))[0]

@@ -77,7 +77,7 @@ class MAML(NormalisingLearner):
         self.inner_rate, self.inner_steps, self.test_steps = inner_rate, inner_steps, test_steps or inner_steps
         self.first_order, self.adapted, self.reduction = first_order, tuple(adapted), reduction
         self.query_statistics, self.rematerialise = statistics, rematerialise
-        check_patterns(network, self.adapted)
+        check_patterns(network, adapted)
         check_choice("rates", rates, Rates)
         check_choice("reduction", reduction, Reduction)
         initial = {

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
-from nopal.data.images import as_float
 from nopal.errors import NopalError
 from nopal.learners.learner import Learner
 from nopal.learners.protonet import squared_distances
+from nopal.learners.vectors import as_rows, need_classes
 from nopal.tasks.episode import Examples
 
 
@@ -31,10 +31,7 @@ class NearestNeighbour(Learner):
     def adapt(
         self, support: Examples | None, *, key: PRNGKeyArray | None = None, steps: int | None = None
     ) -> Neighbourhood:
-        if support is None:
-            raise NopalError(
-                "Nearest neighbours predict nothing without a support set; give at least one example a class."
-            )
+        support = need_classes(support, "Nearest neighbour")
         if self.most > len(support.x):
             raise NopalError(
                 f"{self.most} neighbours were asked for, but the support set has {len(support.x)} examples; ask "
@@ -51,7 +48,6 @@ class Neighbourhood(eqx.Module):
     most: int = eqx.field(static=True)
 
     def __call__(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m way"]:
-        flat = [as_float(rows).reshape(len(rows), -1) for rows in (x, self.support.x)]
-        _, nearest = jax.lax.top_k(-squared_distances(*flat), self.most)
+        _, nearest = jax.lax.top_k(-squared_distances(as_rows(x), as_rows(self.support.x)), self.most)
         votes = jax.nn.one_hot(self.support.y[nearest], self.support.target.width)
         return (votes * (jnp.arange(self.most) < self.neighbours)[:, None]).sum(1)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from nopal.errors import NopalError
 from nopal.nets.linear import Linear
-from nopal.nets.network import Network
+from nopal.nets.network import Network, check_inputs
 from nopal.nets.normalisation import Moments
 
 
@@ -45,8 +45,10 @@ class MLP(Network):
         self.shape = (inputs,)
 
     def __call__(
-        self, x: Float[Array, "m d"], statistics: tuple[Moments, ...] | None = None
+        self, x: Float[Array, "m ..."], statistics: tuple[Moments, ...] | None = None
     ) -> tuple[Float[Array, "m outputs"], tuple[Moments, ...]]:
+        """Raises `NopalError` for inputs of another width."""
+        check_inputs(x, self.shape)
         *hidden, last = self.layers
         for layer in hidden:
             x = jax.nn.relu(layer(x))

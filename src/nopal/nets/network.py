@@ -7,8 +7,9 @@ from abc import abstractmethod
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
+from nopal.errors import NopalError
 from nopal.nets.normalisation import Moments
 
 
@@ -31,3 +32,12 @@ def outputs_and_moments(network: Network) -> tuple[int, int]:
     blank = jax.ShapeDtypeStruct((2, *network.shape), jnp.float32)
     outputs, moments = eqx.filter_eval_shape(lambda network, x: network(x), network, blank)
     return outputs.shape[1], len(moments)
+
+
+def check_inputs(x: Shaped[Array, "m ..."], shape: tuple[int, ...]) -> None:
+    """Raises `NopalError` for inputs of another shape than that of one input."""
+    if x.shape[1:] != shape:
+        found, expected = (" x ".join(map(str, of)) or "a number" for of in (x.shape[1:], shape))
+        raise NopalError(
+            f"One input is {found}, but this network was made for {expected}; give inputs like those it was made for."
+        )

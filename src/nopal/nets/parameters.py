@@ -31,8 +31,10 @@ def split_parameters(tree: PyTree, patterns: Sequence[str]) -> tuple[PyTree, PyT
 
 
 def check_patterns(tree: PyTree, patterns: Sequence[str]) -> None:
-    """Raises `NopalError` for a pattern that names no floating-point array, unless it only leaves some out, and for
-    patterns that leave out all that they name."""
+    """Raises `NopalError` for a pattern that names no floating-point array, unless it only leaves some out, for
+    patterns that leave out all that they name, and for a text in place of several."""
+    if isinstance(patterns, str):
+        raise NopalError(f"The patterns are the text {patterns!r}; expected several of them, such as ({patterns!r},).")
     names = parameter_names(tree)
     for pattern in patterns:
         if not pattern.startswith("!") and not any(_fits(name, (pattern,)) for name in names):

@@ -171,7 +171,8 @@ TABLE_2 = (
         100_000,
         5e-4,
         (2.89, "[PDF] (standard deviation .18)"),
-        note="predictions average ten draws, where the code takes one",
+        note="predictions average ten draws, where the code takes one; after the steps of the record the "
+        "support set changes next to nothing yet (its reliance)",
     ),
     row(
         "mr-cnp-a",

@@ -8,16 +8,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nopal.errors import NopalError
-from nopal.report.rows import Record, Row, averaged, by_seed, diverged_of, rows_of
+from nopal.report.rows import Record, Row, Score, averaged, by_seed, diverged_of, rows_of
 from nopal.report.tables import markdown_table, published_text, table_legend
 
 SEVERAL = (
     "A row with several seeds has the mean over them, ± the standard deviation between them, and the time of all; the "
     "interval of each is in its record."
 )
-DIVERGED = (
-    "Tasks marked as diverged, in which adaptation ended in no number, are left out of the mean; where it ended in a "
-    "huge one, that task may make most of a mean of squared errors."
+DIVERGED = "Tasks marked as diverged, in which adaptation ended in no number, are left out of the mean."
+HUGE = (
+    "A few tasks in which adaptation ended in a huge number make most of the mean of a seed, whose 95% interval is "
+    "more than half of it: "
 )
 BEFORE = "before adapting"
 METER = (
@@ -50,6 +51,9 @@ def results_page(
         legend.insert(1, SEVERAL)
     if any(diverged_of(record["scores"]) for record in records):
         legend.append(DIVERGED)
+    huge = [name for name in dict.fromkeys(record["recipe"] for record in records if any(map(_wide, record["scores"])))]
+    if huge:
+        legend.append(f"{HUGE}{', '.join(f'`{name}`' for name in huge)}.")
     if any(record.get("meter") for record in records):
         legend.append(METER)
     blocks = [f"# {title}", intro, "\n".join(f"* {line}" for line in legend)]
@@ -63,6 +67,11 @@ def results_page(
             block for block in (f"## {data}", markdown_table(rows), notes, *(below or {}).get(data, ())) if block
         ]
     return "\n\n".join(blocks) + "\n"
+
+
+def _wide(score: Score) -> bool:
+    """Whether the interval of a mean error reaches half way down to 0."""
+    return score["metric"] != "accuracy" and score.get("ci95", 0) > score.get("mean", np.inf) / 2
 
 
 def time_text(seconds: int | float) -> str:

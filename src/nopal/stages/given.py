@@ -18,8 +18,11 @@ def given_encoder(recipe: Recipe, path: Path) -> Encoder:
     asked = options.name.partition("_")[0] if options else "none"
     if given.made["encoder"].lower() != asked:
         raise NopalError(f"{path} holds the encoder {given.made['encoder']}, but {recipe.name} asks for {asked}.")
-    if options and options.training:
-        for name, value in dataclasses.asdict(options.training).items():
+    if options:
+        chosen = dataclasses.asdict(options.training) if options.training else {}
+        if asked == "pca":
+            chosen = {"dimensions": options.dimensions, "whiten": options.name == "pca_whitened"}
+        for name, value in chosen.items():
             found = given.made["options"].get(name, value)
             if found != value and name != "steps":
                 raise NopalError(
