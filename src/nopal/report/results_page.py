@@ -71,7 +71,8 @@ def results_page(
 
 def _wide(score: Score) -> bool:
     """Whether the interval of a mean error reaches half way down to 0."""
-    return score["metric"] != "accuracy" and score.get("ci95", 0) > score.get("mean", np.inf) / 2
+    error = score["metric"] != "accuracy" and score.get("mean") is not None
+    return error and score["ci95"] > score["mean"] / 2
 
 
 def time_text(seconds: int | float) -> str:
