@@ -198,7 +198,8 @@ def test_a_results_page_names_rows_whose_mean_a_few_huge_errors_make():
     fine, wild = (record(recipe=name, scores=[score(**at, ci95=ci)]) for name, ci in (("fine", 1.0), ("wild", 1.1)))
     accurate = record(recipe="accurate", scores=[score(mean=1.0, ci95=0.9)])
     missing = unmeasured("missing", "nobody", "omniglot", {(0, 5): (1.0, "[PDF]")})
-    told = [line for line in results_page([fine, wild, accurate, missing], "Results", "").splitlines() if "huge" in line]
+    page = results_page([fine, wild, accurate, missing], "Results", "")
+    told = [line for line in page.splitlines() if "huge" in line]
     assert len(told) == 1
     assert told[0].endswith("more than half of it: `wild`.")
 
