@@ -70,8 +70,9 @@ def _own_parts(leaf: Array, sharding: NamedSharding) -> Array:
     return jax.make_array_from_callback(host.shape, sharding, lambda part: host[part])
 
 
-CACHE = 2**21
-"""Bytes that the tasks a CPU takes together may write: about what one core keeps close."""
+ROOM = 2**27
+"""Bytes that the tasks a CPU takes together may write: more of them share the cost of each operation, but leave the
+cache (`docs/performance.md`)."""
 
 AT_ONCE = "NOPAL_TASKS_AT_ONCE"
 """The environment variable that takes the place of the default for `at_once`, in training and in tests alike."""
@@ -185,10 +186,10 @@ def tasks_at_once() -> int | None:
 
 
 def _room() -> int:
-    """Bytes that the tasks taken together may write: on a CPU they should stay in cache, elsewhere they should fill the
-    device but leave room in its memory."""
+    """Bytes that the tasks taken together may write: elsewhere than on a CPU they should fill the device but leave room
+    in its memory."""
     if jax.default_backend() == "cpu":
-        return CACHE
+        return ROOM
     return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 2**34) // 4
 
 

@@ -162,7 +162,11 @@ class MAML(NormalisingLearner):
                 return jax.tree.map(lambda w, g: w - self.inner_rate * g, adapted, slope), None
             return jax.tree.map(lambda w, g, r: w - r * g, adapted, slope, self.rates), None
 
-        adapted, _ = jax.lax.scan(step, adapted, None, length=steps)
+        if steps == 1:
+            # Within a loop, vectorised tasks would each have a copy of the weights that they all begin with.
+            adapted, _ = step(adapted, None)
+        else:
+            adapted, _ = jax.lax.scan(step, adapted, None, length=steps)
         return eqx.combine(adapted, arrays, static)
 
 

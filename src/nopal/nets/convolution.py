@@ -15,8 +15,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from nopal.mapping import CACHE, bytes_written
+from nopal.mapping import bytes_written
 from nopal.nets.columns import convolve_by_columns
+
+CACHE = 2**21
+"""Bytes that a core keeps close, about."""
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
