@@ -53,12 +53,12 @@ def assert_equal(one, other):
 
 @pytest.fixture(scope="module")
 def alone():
-    """Each seed's learner and metrics from a run of its own, on one device."""
+    """Each seed's learner and metrics from a run of its own, on one device, with as many tasks at once as by default."""
     found = []
     for i in range(COUNT):
         losses = []
         hooks = [lambda moment, losses=losses: losses.extend(moment.metrics["loss"])]
-        trained = train(LEARNERS[i], TASKS[i], key=KEYS[i], hooks=hooks, devices=1, at_once=1, **USUAL)
+        trained = train(LEARNERS[i], TASKS[i], key=KEYS[i], hooks=hooks, devices=1, **USUAL)
         found.append((trained, losses))
     return found
 
