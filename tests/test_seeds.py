@@ -53,7 +53,7 @@ def assert_equal(one, other):
 
 @pytest.fixture(scope="module")
 def alone():
-    """Each seed's learner and metrics from a run of its own, on one device, with as many tasks at once as by default."""
+    """Each seed's learner and metrics from a run of its own, on one device, with the default tasks at once."""
     found = []
     for i in range(COUNT):
         losses = []

@@ -125,9 +125,9 @@ def train_seeds(
     the images) are there once. Devices share the seeds first and the tasks of a step where some would be left over. On
     a device seeds are taken one by one or, with `vectorise_seeds`, together, whichever the backend runs faster by
     default. One by one the numbers are bit for bit those of `nopal.train` with the same `at_once` on as many devices as
-    share a step's tasks, otherwise the same up to the order of sums. To resume, give `states` and the steps that each had done as `starts`,
-    which may differ: those behind catch up first. Raises `NopalError` for learners or tasks that are not alike, and for
-    counts that are not possible.
+    share a step's tasks, otherwise the same up to the order of sums. To resume, give `states` and the steps that each
+    had done as `starts`, which may differ: those behind catch up first. Raises `NopalError` for learners or tasks that
+    are not alike, and for counts that are not possible.
     """
     count = len(learners)
     several = list(tasks) if isinstance(tasks, Sequence) else [tasks] * count
